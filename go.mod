@@ -1,0 +1,3 @@
+module aplomb
+
+go 1.26
