@@ -8,6 +8,11 @@ const (
 	CodeNoFolder    Code = "APL-1004"
 	CodeSourceDir   Code = "APL-1005"
 	CodeListen      Code = "APL-1006"
+	CodeRequest     Code = "APL-1007"
+	CodeRoute       Code = "APL-1008"
+	CodeMethod      Code = "APL-1009"
+	CodeMedia       Code = "APL-1010"
+	CodeCut         Code = "APL-1011"
 	CodeInternal    Code = "APL-1999"
 	CodeManifest    Code = "APL-2001"
 	CodePath        Code = "APL-2002"
@@ -35,6 +40,8 @@ const (
 	CodeSwitch      Code = "APL-3014"
 	CodeDenied      Code = "APL-4001"
 	CodeForbidden   Code = "APL-4002"
+	CodeHostName    Code = "APL-4003"
+	CodeBusy        Code = "APL-4004"
 	CodeDegraded    Code = "APL-5001"
 	CodeLocked      Code = "APL-5002"
 	CodeDamaged     Code = "APL-5003"
@@ -49,6 +56,11 @@ var Codes = map[Code]CodeText{
 	CodeNoFolder:    {ErrUsage, "The folder to deploy cannot be read"},
 	CodeSourceDir:   {ErrRefused, "The folder looks like source, not like built output"},
 	CodeListen:      {ErrUsage, "An address cannot be listened on"},
+	CodeRequest:     {ErrUsage, "The request is not one the API understands"},
+	CodeRoute:       {ErrNotFound, "There is no such address in the API"},
+	CodeMethod:      {ErrUsage, "The API does not do that at this address"},
+	CodeMedia:       {ErrUsage, "The API does not read that kind of content here"},
+	CodeCut:         {ErrRunning, "The answer was not waited for"},
 	CodeInternal:    {ErrInternal, "Something in Aplomb went wrong"},
 	CodeManifest:    {ErrInvalid, "The list of files cannot be used"},
 	CodePath:        {ErrInvalid, "A file's name or kind cannot be served"},
@@ -76,6 +88,8 @@ var Codes = map[Code]CodeText{
 	CodeSwitch:      {ErrInvalid, "The edge could not switch"},
 	CodeDenied:      {ErrDenied, "Not logged in"},
 	CodeForbidden:   {ErrDenied, "Not allowed"},
+	CodeHostName:    {ErrDenied, "The API does not answer under that host name"},
+	CodeBusy:        {ErrDown, "The API has too many requests at once"},
 	CodeDegraded:    {ErrDegraded, "The ledger refuses to write"},
 	CodeLocked:      {ErrRefused, "Another process uses the data folder"},
 	CodeDamaged:     {ErrDegraded, "Stored bytes are damaged"},
