@@ -13,6 +13,9 @@ const (
 	CodeMethod      Code = "APL-1009"
 	CodeMedia       Code = "APL-1010"
 	CodeCut         Code = "APL-1011"
+	CodeNoIndex     Code = "APL-1012"
+	CodeExists      Code = "APL-1013"
+	CodeCancelled   Code = "APL-1014"
 	CodeInternal    Code = "APL-1999"
 	CodeManifest    Code = "APL-2001"
 	CodePath        Code = "APL-2002"
@@ -61,6 +64,9 @@ var Codes = map[Code]CodeText{
 	CodeMethod:      {ErrUsage, "The API does not do that at this address"},
 	CodeMedia:       {ErrUsage, "The API does not read that kind of content here"},
 	CodeCut:         {ErrRunning, "The answer was not waited for"},
+	CodeNoIndex:     {ErrRefused, "The folder has no index.html"},
+	CodeExists:      {ErrRefused, "The file is there already"},
+	CodeCancelled:   {ErrUsage, "It was cancelled before anything went live"},
 	CodeInternal:    {ErrInternal, "Something in Aplomb went wrong"},
 	CodeManifest:    {ErrInvalid, "The list of files cannot be used"},
 	CodePath:        {ErrInvalid, "A file's name or kind cannot be served"},
