@@ -41,6 +41,7 @@ const (
 	CodeReason      Code = "APL-3012"
 	CodeHosts       Code = "APL-3013"
 	CodeSwitch      Code = "APL-3014"
+	CodeNothing     Code = "APL-3015"
 	CodeDenied      Code = "APL-4001"
 	CodeForbidden   Code = "APL-4002"
 	CodeHostName    Code = "APL-4003"
@@ -92,6 +93,7 @@ var Codes = map[Code]CodeText{
 	CodeReason:      {ErrRefused, "A reason is needed"},
 	CodeHosts:       {ErrRefused, "The site's hosts are not set by a deploy"},
 	CodeSwitch:      {ErrInvalid, "The edge could not switch"},
+	CodeNothing:     {ErrRefused, "It is so already"},
 	CodeDenied:      {ErrDenied, "Not logged in"},
 	CodeForbidden:   {ErrDenied, "Not allowed"},
 	CodeHostName:    {ErrDenied, "The API does not answer under that host name"},

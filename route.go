@@ -13,8 +13,11 @@ type Route struct {
 	// Kept lists every release whose bytes are kept, the live one included: first the live one, then those a
 	// rollback may choose in its order (replaced, newest by LastLive), then all others, newest first.
 	Kept []KeptRelease `json:"kept"`
-	// Unrecorded is set while the route was moved by a rollback that the ledger could not record.
-	Unrecorded bool `json:"unrecorded,omitempty"`
+	// Unrecorded is set while the route was moved by a rollback that the ledger could not record; Head is then still
+	// that of the route before. By and Why say who asked.
+	Unrecorded    bool   `json:"unrecorded,omitempty"`
+	UnrecordedBy  string `json:"unrecorded_by,omitempty"`
+	UnrecordedWhy string `json:"unrecorded_why,omitempty"`
 }
 
 // KeptRelease is what an edge knows of a release whose bytes are kept. Withdrawn releases are kept too: their hashed

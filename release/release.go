@@ -4,9 +4,12 @@ package release
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"aplomb"
@@ -25,98 +28,166 @@ type Config struct {
 	Performers map[aplomb.IntentKind]Performer
 	// Served returns what the edge serves now, site by site.
 	Served func() []aplomb.Route
-	// Recover rebuilds a damaged chain; nil where the ledger has no such thing.
+	// Recover sets a damaged chain aside and begins a new one; nil where the ledger has no such thing.
 	Recover func(ctx context.Context, site aplomb.SiteName, from aplomb.Head, fact aplomb.Fact, writes []ledger.Write) (aside, lost string, head aplomb.Head, err error)
+	// FreeReserve frees disk space kept for rollbacks. Nil where there is none.
+	FreeReserve func() error
 	// URL returns the address at which people reach a site.
 	URL func(aplomb.Site) string
 	// Now is the clock.
 	Now func() time.Time
+	// Limits bound uploads.
+	Limits aplomb.Limits
 }
 
 // Manager is the writer of every site's chain and the driver of its rollouts.
 type Manager struct {
 	lg  *slog.Logger
 	cfg Config
+
+	// collecting is held while blobs are collected, and while an upload opens its lease.
+	collecting sync.Mutex
+
+	// creating serialises the creation of sites, so that a host belongs to one of them.
+	creating sync.Mutex
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	drivers map[aplomb.SiteName]*driver
+	uploads map[string]*upload
+	leases  int // open batches of uploads
+	damaged map[aplomb.Digest]blob.Damage
+
+	encode  chan aplomb.SiteName // sites with a new live release
+	workers workerMemo
+	running sync.WaitGroup
 }
 
 // New returns a manager that does nothing until Start.
-func New(lg *slog.Logger, cfg Config) *Manager { return &Manager{lg: lg, cfg: cfg} }
-
-// Start loads every site, compares it with what the edge serves, and finishes what a crash left unfinished. Sites
-// whose ledger is damaged, behind or forked are degraded, not an error.
-func (m *Manager) Start(ctx context.Context) error { panic("later") }
-
-// Run makes slow encodings, collects and scrubs, until ctx ends.
-func (m *Manager) Run(ctx context.Context) error { panic("later") }
-
-// Degraded lists the sites whose ledger refuses to write, with the reason.
-func (m *Manager) Degraded() map[aplomb.SiteName]string { panic("later") }
-
-// Begin opens an upload and says which blobs are missing. It creates the site if the request brings hosts.
-func (m *Manager) Begin(ctx context.Context, ask Ask, req UploadRequest) (Upload, error) {
-	panic("later")
+func New(lg *slog.Logger, cfg Config) *Manager {
+	return &Manager{
+		lg: lg, cfg: cfg,
+		drivers: map[aplomb.SiteName]*driver{},
+		uploads: map[string]*upload{},
+		damaged: map[aplomb.Digest]blob.Damage{},
+		encode:  make(chan aplomb.SiteName, 16),
+	}
 }
 
-// Receive reads a stream of blobs of an open upload, as WriteStream writes it, verifies and stores them.
-func (m *Manager) Receive(ctx context.Context, upload string, r io.Reader) (Received, error) {
-	panic("later")
+// Close ends every driver and open upload. No verb may be called after it.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	drivers := slices.Collect(maps.Values(m.drivers))
+	uploads := slices.Collect(maps.Values(m.uploads))
+	m.mu.Unlock()
+	for _, u := range uploads {
+		u.batch.Close()
+	}
+	for _, d := range drivers {
+		close(d.tasks)
+	}
+	m.running.Wait()
 }
 
-// Seal makes the upload a release and drives its rollout; it returns when the release is live, waits, or was taken back.
-func (m *Manager) Seal(ctx context.Context, upload string) (Deployed, error) { panic("later") }
+// driver returns the driver of a site.
+func (m *Manager) driver(site aplomb.SiteName) (*driver, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d, ok := m.drivers[site]; ok {
+		return d, nil
+	}
+	names := slices.Sorted(maps.Keys(m.drivers))
+	why := "this server has no site yet"
+	if len(names) > 0 {
+		why = fmt.Sprintf("this server has %v", names)
+	}
+	return nil, aplomb.NewError(aplomb.CodeNoSite, fmt.Sprintf("no site %q", site), why, fmt.Sprintf("aplomb deploy DIR --site %s --host HOST", site))
+}
 
-// Abandon ends an upload without a release.
-func (m *Manager) Abandon(ctx context.Context, upload, why string) error { panic("later") }
+// all returns every driver, by name of its site.
+func (m *Manager) all() []*driver {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*driver
+	for _, name := range slices.Sorted(maps.Keys(m.drivers)) {
+		out = append(out, m.drivers[name])
+	}
+	return out
+}
 
 // Promote brings a known release in front of the visitors.
 func (m *Manager) Promote(ctx context.Context, ask Ask, site aplomb.SiteName, id aplomb.ReleaseID) (Deployed, error) {
-	panic("later")
-}
-
-// Rollback takes back what is under way, or goes to the release that was live before. It needs nothing but the edge:
-// when the ledger cannot take the fact, the edge moves all the same.
-func (m *Manager) Rollback(ctx context.Context, ask Ask, site aplomb.SiteName) (Back, error) {
-	panic("later")
-}
-
-// Undo reverses the last act that visitors saw. act is its n, or 0.
-func (m *Manager) Undo(ctx context.Context, ask Ask, site aplomb.SiteName, act int64) (Back, error) {
-	panic("later")
+	d, err := m.driver(site)
+	if err != nil {
+		return Deployed{}, err
+	}
+	begun := m.cfg.Now()
+	var out Deployed
+	err = d.do(ctx, func(ctx context.Context) error {
+		before := d.state.Live
+		if id == before {
+			out = d.deployed(id, before, begun)
+			out.Known, out.Why = true, fmt.Sprintf("%s is live already", id)
+			return nil
+		}
+		ev := aplomb.Event{Kind: aplomb.EventPromote, At: m.cfg.Now(), Actor: ask.Actor, Why: ask.Why, Release: id}
+		if rel, ok := d.state.Releases[id]; ok && !d.whole(rel) {
+			ev.Releases = []aplomb.ReleaseID{id}
+		}
+		o, err := d.apply(ctx, ev)
+		if err != nil {
+			return err
+		}
+		if err := d.settle(ctx); err != nil {
+			return err
+		}
+		out, err = d.outcome(o.Fact.N, id, before, begun)
+		return err
+	})
+	return out, d.tell(err)
 }
 
 // Retire blocks a release for good.
 func (m *Manager) Retire(ctx context.Context, ask Ask, site aplomb.SiteName, id aplomb.ReleaseID) (aplomb.Fact, error) {
-	panic("later")
+	return m.say(ctx, site, aplomb.Event{Kind: aplomb.EventRetire, Actor: ask.Actor, Why: ask.Why, Release: id})
 }
 
 // Note puts ask.Why on the timeline.
 func (m *Manager) Note(ctx context.Context, ask Ask, site aplomb.SiteName, id aplomb.ReleaseID) (aplomb.Fact, error) {
-	panic("later")
+	return m.say(ctx, site, aplomb.Event{Kind: aplomb.EventNote, Actor: ask.Actor, Why: ask.Why, Release: id})
 }
 
-// Sites returns every site's status, by name.
-func (m *Manager) Sites(ctx context.Context) ([]SiteStatus, error) { panic("later") }
-
-// Status returns one site's status.
-func (m *Manager) Status(ctx context.Context, site aplomb.SiteName) (SiteStatus, error) {
-	panic("later")
-}
-
-// Releases lists a site's releases, newest first.
-func (m *Manager) Releases(ctx context.Context, site aplomb.SiteName) ([]aplomb.Release, error) {
-	panic("later")
+// say applies an event that moves no visitors and returns its fact.
+func (m *Manager) say(ctx context.Context, site aplomb.SiteName, ev aplomb.Event) (aplomb.Fact, error) {
+	d, err := m.driver(site)
+	if err != nil {
+		return aplomb.Fact{}, err
+	}
+	var fact aplomb.Fact
+	err = d.do(ctx, func(ctx context.Context) error {
+		ev.At = m.cfg.Now()
+		o, err := d.apply(ctx, ev)
+		fact = o.Fact
+		return err
+	})
+	return fact, d.tell(err)
 }
 
 // Facts yields a site's facts with N > after, oldest first; with follow it then waits for more until ctx ends.
 func (m *Manager) Facts(ctx context.Context, site aplomb.SiteName, after int64, follow bool) iter.Seq2[aplomb.Fact, error] {
-	panic("later")
-}
-
-// Verify walks every site's chain from its first fact.
-func (m *Manager) Verify(ctx context.Context) ([]Verified, error) { panic("later") }
-
-// Recover makes a degraded site's ledger writable again: it keeps what the edge serves, sets the damaged file aside, appends
-// what happened and names what is lost.
-func (m *Manager) Recover(ctx context.Context, ask Ask, site aplomb.SiteName) (Recovered, error) {
-	panic("later")
+	return func(yield func(aplomb.Fact, error) bool) {
+		if _, err := m.driver(site); err != nil {
+			yield(aplomb.Fact{}, err)
+			return
+		}
+		entries := m.cfg.Ledger.Entries(ctx, site, after)
+		if follow {
+			entries = m.cfg.Ledger.Follow(ctx, site, after)
+		}
+		for e, err := range entries {
+			if !yield(e.Fact, err) || err != nil {
+				return
+			}
+		}
+	}
 }

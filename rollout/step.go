@@ -24,7 +24,7 @@ type Outcome struct {
 	Refused  *aplomb.Error
 }
 
-// Step decides. It changes nothing it is given. An error means that nothing happened: ErrPending, ErrNothing, an
+// Step decides what an event leads to. It changes nothing it is given. An error means that nothing happened: ErrPending, ErrNothing, an
 // *aplomb.Error for whoever asked, or a stale result (aplomb.ErrConflict).
 func Step(s State, e aplomb.Event) (Outcome, error) {
 	if s.Site.Name == "" && e.Kind != aplomb.EventCreate {
@@ -116,7 +116,7 @@ func (t *turn) sealed() error {
 	rel := t.e.Sealed
 	rel.ID, rel.Site, rel.State, rel.Sealed = aplomb.NewReleaseID(t.Last), t.Site.Name, aplomb.Uploaded, t.e.At
 	t.fact.Kind, t.fact.Release = aplomb.FactUploaded, rel.ID
-	t.fact.More = more(map[string]any{"files": rel.Files, "bytes": rel.Bytes, "seal": rel.Seal})
+	t.fact.More = more(map[string]any{"files": rel.Files, "bytes": rel.Bytes, "seal": rel.Seal, "done": t.e.Done})
 	t.why("uploaded")
 	switch {
 	case ended:

@@ -1,0 +1,182 @@
+package release
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"aplomb"
+	"aplomb/blob"
+)
+
+// sentFor is how long browsers may keep a URL that was sent as immutable.
+const sentFor = 365 * 24 * time.Hour
+
+// sentURLs remembers under which digest each hashed URL was sent as immutable. Owned by the task that runs, apart from
+// what mu guards.
+type sentURLs struct {
+	mu     sync.Mutex
+	loaded bool
+	digest map[string]aplomb.Digest
+}
+
+// add remembers the hashed URLs of a release that became live.
+func (s *sentURLs) add(m aplomb.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.digest == nil {
+		s.digest = map[string]aplomb.Digest{}
+	}
+	for _, f := range m.Files {
+		if f.Hashed {
+			s.digest[f.Path] = f.Digest
+		}
+	}
+}
+
+// checkChanged refuses a file whose URL browsers hold as immutable with other bytes: they would never see the new ones.
+func (d *driver) checkChanged(ask Ask, req UploadRequest) error {
+	framework := req.Settings.Framework
+	if framework == "" {
+		framework = aplomb.DetectLayout(req.Files)
+	}
+	d.loadSent()
+	d.sent.mu.Lock()
+	defer d.sent.mu.Unlock()
+	var changed []string
+	for _, f := range req.Files {
+		was, ok := d.sent.digest[f.Path]
+		if ok && was != f.Digest && !contains(req.AllowChanged, f.Path) && aplomb.IsHashed(f.Path, framework, req.Settings.Hashed) {
+			changed = append(changed, f.Path)
+		}
+	}
+	if len(changed) > 0 {
+		return aplomb.NewError(aplomb.CodeChanged, "nothing uploaded",
+			fmt.Sprintf("browsers keep these URLs for a year and would not see the new bytes: %s", listed(changed)),
+			fmt.Sprintf("give the file a new name, or: aplomb deploy --allow-changed %s --reason \"…\"", changed[0]))
+	}
+	if len(req.AllowChanged) > 0 && ask.Why == "" {
+		return aplomb.NewError(aplomb.CodeReason, "nothing uploaded", "--allow-changed breaks a promise to browsers, so a reason is needed", fmt.Sprintf("aplomb deploy --allow-changed %s --reason \"…\"", req.AllowChanged[0]))
+	}
+	return nil
+}
+
+// loadSent reads, once after a start, the manifests of the releases that visitors saw within the last year.
+func (d *driver) loadSent() {
+	d.sent.mu.Lock()
+	loaded := d.sent.loaded
+	d.sent.loaded = true
+	d.sent.mu.Unlock()
+	if loaded {
+		return
+	}
+	state := d.view.Load().state
+	seen := []aplomb.Release{}
+	for _, r := range state.Releases {
+		if !r.LiveSince.IsZero() && (r.LastLive.IsZero() || d.m.cfg.Now().Sub(r.LastLive) < sentFor) {
+			seen = append(seen, r)
+		}
+	}
+	slices.SortFunc(seen, func(a, b aplomb.Release) int { return cmp.Compare(a.ID.Number(), b.ID.Number()) })
+	for _, r := range seen {
+		d.sent.add(d.manifest(r))
+	}
+}
+
+// manifest reads a release's sealed manifest; an unreadable one is logged and comes back empty.
+func (d *driver) manifest(r aplomb.Release) aplomb.Manifest {
+	b, err := readBlob(d.m.cfg.Blobs, r.Manifest)
+	if err != nil {
+		d.m.lg.Warn("manifest not read", "site", d.name, "release", r.ID, "err", err)
+		return aplomb.Manifest{}
+	}
+	m, err := aplomb.DecodeManifest(b)
+	if err != nil {
+		d.m.lg.Warn("manifest not understood", "site", d.name, "release", r.ID, "err", err)
+		return aplomb.Manifest{}
+	}
+	return m
+}
+
+// whole reports whether every byte a release needs is there: its manifest, and each file by presence and size.
+func (d *driver) whole(r aplomb.Release) bool {
+	if r.Collected {
+		return false
+	}
+	m := d.manifest(r)
+	return len(m.Files) > 0 && len(d.m.cfg.Blobs.Missing(refs(m.Files))) == 0
+}
+
+// Bounds of the search for service workers in the texts of a release.
+const (
+	workerTextBytes  = 512 << 10 // of one file
+	workerTotalBytes = 16 << 20  // read at one sealing
+)
+
+// workerMemo finds the service workers a release registers. Texts that register none, which are nearly all, are read
+// once in this process's life.
+type workerMemo struct {
+	mu   sync.Mutex
+	none map[aplomb.Digest]bool
+}
+
+// find returns the paths of worker scripts: by their names, and by literal register calls in documents and scripts.
+func (w *workerMemo) find(blobs blob.Reader, files []aplomb.File) []string {
+	out := aplomb.WorkersByName(files)
+	known := make(map[string]bool, len(files))
+	for _, f := range files {
+		known[f.Path] = true
+	}
+	budget := int64(workerTotalBytes)
+	for _, f := range files {
+		ext := strings.ToLower(path.Ext(f.Path))
+		if f.Size > workerTextBytes || ext != ".html" && ext != ".js" && ext != ".mjs" && ext != ".htm" {
+			continue
+		}
+		for _, p := range w.inFile(blobs, f, &budget) {
+			if known[p] && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// inFile looks into one file.
+func (w *workerMemo) inFile(blobs blob.Reader, f aplomb.File, budget *int64) []string {
+	w.mu.Lock()
+	none := w.none[f.Digest]
+	w.mu.Unlock()
+	if none || *budget < f.Size {
+		return nil
+	}
+	*budget -= f.Size
+	text, err := readBlob(blobs, f.Digest)
+	if err != nil {
+		return nil
+	}
+	if bytes.Contains(text, []byte("serviceWorker")) {
+		return aplomb.WorkersInText(f.Path, text)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.none == nil || len(w.none) > 200_000 {
+		w.none = map[aplomb.Digest]bool{}
+	}
+	w.none[f.Digest] = true
+	return nil
+}
+
+func median(took []phases, of func(phases) time.Duration) float64 {
+	all := make([]time.Duration, len(took))
+	for i, p := range took {
+		all[i] = of(p)
+	}
+	slices.Sort(all)
+	return ms(all[len(all)/2])
+}
