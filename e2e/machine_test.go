@@ -350,3 +350,13 @@ func tail(s string, n int) string {
 	}
 	return s
 }
+
+// accepts says whether somebody listens.
+func accepts(addr string) bool {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
