@@ -68,6 +68,8 @@ type Event struct {
 	Intent string `json:"intent,omitempty"`
 	// Done lists what a performed intent took back or moved, for people and for JSON.
 	Done []Done `json:"done,omitempty"`
+	// Unsaved says that the edge moved but could not write its state: until it can, a restart serves what was before.
+	Unsaved bool `json:"unsaved,omitempty"`
 	// Site is the site to create: of create.
 	Site Site `json:"site,omitzero"`
 }
