@@ -184,21 +184,8 @@ func (k *killer) checkNotEmpty(t *testing.T, facts []fact) {
 			t.Errorf("fact %d of the log is %+v", i+1, f)
 		}
 	}
-	var releases []struct {
-		Release string `json:"release"`
-		Files   int    `json:"files"`
-	}
-	o := k.m.try(t, "releases", "--site", "shop", "--json")
-	if o.code != 0 {
-		t.Fatal(o)
-	}
-	o.decode(t, &releases)
-	if !slices.ContainsFunc(releases, func(r struct {
-		Release string `json:"release"`
-		Files   int    `json:"files"`
-	}) bool {
-		return r.Release == k.live && r.Files > 0
-	}) {
+	releases := list[released](t, k.m, "releases", "--site", "shop")
+	if !slices.ContainsFunc(releases, func(r released) bool { return r.Release == k.live && r.Files > 0 }) {
 		t.Errorf("the live release %s is not among %+v", k.live, releases)
 	}
 	err := filepath.WalkDir(filepath.Join(k.m.dir, "blobs"), func(file string, entry fs.DirEntry, err error) error {

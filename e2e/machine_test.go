@@ -308,22 +308,35 @@ func (m *machine) rollback(t *testing.T) back {
 	return b
 }
 
-// facts returns the log of the site shop.
-func (m *machine) facts(t *testing.T) []fact {
+// list runs a command that has to end with exit code 0 and prints one JSON object a line.
+func list[T any](t *testing.T, m *machine, args ...string) []T {
 	t.Helper()
-	o := m.try(t, "log", "--site", "shop", "--json")
+	o := m.try(t, append(args, "--json")...)
 	if o.code != 0 {
 		t.Fatal(o)
 	}
-	var all []fact
+	var all []T
 	for line := range strings.Lines(o.stdout) {
-		var f fact
-		if err := json.Unmarshal([]byte(line), &f); err != nil {
-			t.Fatalf("log: %q: %v", line, err)
+		var v T
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("aplomb %v: %q: %v", args, line, err)
 		}
-		all = append(all, f)
+		all = append(all, v)
 	}
 	return all
+}
+
+// facts returns the log of the site shop.
+func (m *machine) facts(t *testing.T) []fact {
+	t.Helper()
+	return list[fact](t, m, "log", "--site", "shop")
+}
+
+// released is one line of the list of releases.
+type released struct {
+	Release string `json:"release"`
+	State   string `json:"state"`
+	Files   int    `json:"files"`
 }
 
 // lastAct returns the newest fact that visitors saw.
