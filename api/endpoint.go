@@ -1,0 +1,328 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"aplomb"
+)
+
+// Token is what the TCP door asks for. It shows itself in its file and in the Authorization header, nowhere else.
+type Token string
+
+// String hides the token.
+func (t Token) String() string {
+	if t == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// GoString hides the token from %#v.
+func (t Token) GoString() string { return t.String() }
+
+// LogValue hides the token from logs.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// Endpoint says where a server answers. The server writes it, its user's commands read it.
+type Endpoint struct {
+	API     string    `json:"api,omitempty"` // the TCP address, as a client on this machine reaches it
+	Socket  string    `json:"socket,omitempty"`
+	Dir     string    `json:"dir,omitempty"`
+	PID     int       `json:"pid,omitempty"`
+	Token   Token     `json:"token,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+}
+
+// String names the endpoint for people.
+func (e Endpoint) String() string {
+	if e.API != "" {
+		return e.API
+	}
+	return e.Socket
+}
+
+// FindEndpoint finds the server that a command is meant for. addr is a TCP address, or a socket's path ("/…" or "unix:…");
+// without one, the environment's APLOMB_API is asked, and then the only server of this user that answers.
+func FindEndpoint(addr string) (Endpoint, error) {
+	p := userPlaces(os.Getenv)
+	if addr == "" {
+		addr = os.Getenv("APLOMB_API")
+	}
+	if addr == "" {
+		return p.only()
+	}
+	return p.find(addr)
+}
+
+func (p places) find(addr string) (Endpoint, error) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.HasPrefix(addr, "/") {
+		return Endpoint{Socket: path}, nil
+	}
+	addr = strings.TrimSuffix(strings.TrimPrefix(addr, "http://"), "/")
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return Endpoint{}, aplomb.NewError(aplomb.CodeUsage, "Not an address of the API", err.Error(), "--api 127.0.0.1:9400").
+			Because(err).With("Production is unchanged: nothing was asked.")
+	}
+	addr = reachable(addr)
+	best := Endpoint{API: addr}
+	for _, dir := range slices.Concat(p.login, p.lasting, p.also) {
+		e, err := readEndpoint(filepath.Join(dir, fileName(best)))
+		if err != nil {
+			continue
+		}
+		if e.API = addr; alive(e.PID) {
+			return e, nil
+		}
+		if best.Token == "" { // a server in a container has no process here; its TCP door may still answer
+			best, best.Socket = e, ""
+		}
+	}
+	return best, nil
+}
+
+// only returns the one server of this user that answers.
+func (p places) only() (Endpoint, error) {
+	var found []Endpoint
+	for _, dir := range slices.Concat(p.login, p.lasting) {
+		files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+		for _, file := range files {
+			if e, err := readEndpoint(file); err == nil && !slices.ContainsFunc(found, func(f Endpoint) bool { return f.Socket == e.Socket }) {
+				found = append(found, e)
+			}
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil // whether it answers shows soon enough
+	}
+	answering := slices.DeleteFunc(slices.Clone(found), func(e Endpoint) bool { return !answers(e) })
+	switch {
+	case len(answering) == 1:
+		return answering[0], nil
+	case len(answering) == 0:
+		return Endpoint{}, noServer("No Aplomb server of this user is known", "none has left word where it answers", Endpoint{}, nil)
+	}
+	var names []string
+	for _, e := range answering {
+		names = append(names, fmt.Sprintf("%s (%s)", e, e.Dir))
+	}
+	slices.Sort(names)
+	return Endpoint{}, aplomb.NewError(aplomb.CodeUsage, "Several Aplomb servers answer", strings.Join(names, ", "),
+		"name one: --api "+answering[0].String()).With("Production is unchanged: nothing was asked.")
+}
+
+// answers reports whether somebody accepts connections at an endpoint.
+func answers(e Endpoint) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	conn, err := dialEndpoint(ctx, e)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// dialEndpoint connects to the socket where it can be reached, else over TCP.
+func dialEndpoint(ctx context.Context, e Endpoint) (net.Conn, error) {
+	if e.Socket != "" {
+		conn, err := dialSocket(ctx, e.Socket)
+		if err == nil {
+			return conn, nil
+		}
+		if e.API == "" {
+			return nil, &dialError{err}
+		}
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.API)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	return conn, nil
+}
+
+// dialError says that nobody was reached, so nothing was sent.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+// write writes an endpoint where the user's commands look for it: into the folder that lasts as long as the user is
+// logged in, which is this machine's alone, and into one that outlasts it. It returns the files.
+func (p places) write(e Endpoint) ([]string, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("write endpoint: %w", err)
+	}
+	var files []string
+	var failed error
+	for _, dirs := range [][]string{p.login, p.lasting} {
+		for _, dir := range dirs {
+			file := filepath.Join(dir, fileName(e))
+			err := writeOwn(dir, file, append(body, '\n'))
+			if err == nil {
+				files = append(files, file)
+				break
+			}
+			failed = errors.Join(failed, err)
+		}
+	}
+	if files == nil {
+		return nil, aplomb.NewError(aplomb.CodeListen, "The API's token cannot be written",
+			fmt.Sprintf("no folder of this user's own takes it: %v", failed), "set XDG_STATE_HOME to a folder of this user").Because(failed)
+	}
+	return files, nil
+}
+
+func writeOwn(dir, file string, body []byte) error {
+	if err := makeOwn(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".endpoint-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// makeOwn makes a folder that is the user's alone.
+func makeOwn(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() || !mine(info) {
+		return fmt.Errorf("%s: not a folder of this user", dir)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+// readEndpoint reads an endpoint's file. One that somebody else wrote, or could have, is as good as absent: it could lead to a
+// server that only says that it acted.
+func readEndpoint(file string) (Endpoint, error) {
+	for _, path := range []string{filepath.Dir(file), file} {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		if !mine(info) || info.Mode().Perm()&0o077 != 0 || info.Mode()&fs.ModeSymlink != 0 {
+			return Endpoint{}, fmt.Errorf("%s: not this user's alone", path)
+		}
+	}
+	body, err := os.ReadFile(file)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	var e Endpoint
+	if err := json.Unmarshal(body, &e); err != nil {
+		return Endpoint{}, fmt.Errorf("read %s: %w", file, err)
+	}
+	return e, nil
+}
+
+// removeEndpoint removes a file that still says what this server wrote.
+func removeEndpoint(file string, e Endpoint) {
+	if is, err := readEndpoint(file); err == nil && is.PID == e.PID && is.Token == e.Token {
+		os.Remove(file)
+	}
+}
+
+func mine(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
+}
+
+func alive(pid int) bool { return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+
+// places are the folders in which an endpoint may stand.
+type places struct {
+	login   []string // made at login and gone at the last logout; of this machine alone
+	lasting []string // there whoever is logged in
+	also    []string // looked into for an address that was named, never for "the only server"
+}
+
+// userPlaces are this user's places. A server and a command may have been started with different environments: what needs
+// none is looked into as well. A HOME that was set to something else keeps servers apart all the same, as tests want it.
+func userPlaces(getenv func(string) string) places {
+	uid := os.Getuid()
+	var p places
+	if base := getenv("XDG_RUNTIME_DIR"); ownFolder(base) {
+		p.login = append(p.login, filepath.Join(base, "aplomb"))
+	}
+	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		p.lasting = append(p.lasting, filepath.Join(base, "aplomb"))
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		p.lasting = append(p.lasting, filepath.Join(home, stateFolder))
+	}
+	if base := fmt.Sprintf("/run/user/%d", uid); ownFolder(base) {
+		p.also = append(p.also, filepath.Join(base, "aplomb"))
+	}
+	if home := account("/etc/passwd", uid).home; filepath.IsAbs(home) {
+		p.also = append(p.also, filepath.Join(home, stateFolder))
+	}
+	if p.lasting == nil {
+		p.lasting, p.also = p.also, nil
+	}
+	p.lasting = append(p.lasting, filepath.Join(os.TempDir(), fmt.Sprintf("aplomb-%d", uid)))
+	return p
+}
+
+// stateFolder is where a user's state lies when XDG_STATE_HOME does not say.
+const stateFolder = ".local/state/aplomb"
+
+func ownFolder(path string) bool {
+	info, err := os.Stat(path)
+	return filepath.IsAbs(path) && err == nil && info.IsDir() && mine(info)
+}
+
+// fileName names an endpoint's file by the address that a command gives, or by the socket where there is no other door.
+func fileName(e Endpoint) string {
+	if e.API == "" {
+		sum := aplomb.Sum([]byte(e.Socket))
+		return "socket-" + hex.EncodeToString(sum[:6]) + ".json"
+	}
+	host, port, _ := net.SplitHostPort(e.API)
+	return strings.ReplaceAll(host, ":", "-") + "_" + port + ".json"
+}
+
+// reachable writes an address as a client on this machine reaches it: the same way for ":9400", "localhost:9400" and
+// "0.0.0.0:9400", and without asking DNS.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	switch strings.ToLower(host) {
+	case "", "localhost", "0.0.0.0", "::":
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
