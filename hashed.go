@@ -151,7 +151,7 @@ func hashedAstro(stem string) bool {
 func hashedNuxt(stem string) bool {
 	last := stem[strings.LastIndexByte(stem, '.')+1:]
 	if len(last) == 7 {
-		return looksHex(last + "0")
+		return looksHex(last + last)
 	}
 	return len(last) == 8 && couldBeBase64(last) || hashedOwn(stem)
 }
