@@ -553,7 +553,9 @@ func importsOf(file *ast.File) []string {
 	return paths
 }
 
-func ours(imported string) bool { return imported == "aplomb" || strings.HasPrefix(imported, "aplomb/") }
+func ours(imported string) bool {
+	return imported == "aplomb" || strings.HasPrefix(imported, "aplomb/")
+}
 
 // covers reports whether the rule's path, or the folder it names, covers an import.
 func covers(rule, imported string) bool {
