@@ -1,0 +1,146 @@
+// Package edge is the way of every request: listeners, the table of what is served, static files. It refuses to decide:
+// which release is live comes as an intent, and what it serves last it goes on serving when everything else is gone.
+package edge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"aplomb"
+	"aplomb/blob"
+)
+
+// Config is what an Edge needs.
+type Config struct {
+	// Listen are addresses for plain HTTP/1.1, such as "127.0.0.1:8080".
+	Listen []string
+	// ListenTLS are addresses for HTTPS, with HTTP/2, under the certificate in CertFile and KeyFile (PEM).
+	ListenTLS         []string
+	CertFile, KeyFile string
+	// StateDir is the folder with what is served, one file per site. It is made if it is not there.
+	StateDir string
+	// Blobs is where files are read from.
+	Blobs blob.Reader
+	// FreeReserve frees disk space held in reserve, when an urgent intent meets a full disk. nil where there is none.
+	FreeReserve func() error
+	// Signal is told of every answer that was not what was asked for. It must return at once. nil where nobody listens.
+	Signal func(Signal)
+}
+
+// Edge serves sites. Open makes one, Run serves until its context ends, Perform moves a site's visitors.
+type Edge struct {
+	lg    *slog.Logger
+	cfg   Config
+	state stateDir
+	shelf *shelf
+
+	// table is what visitors get. It is replaced as a whole by swap; each request loads it once and never sees a mix of
+	// two.
+	table atomic.Pointer[Table]
+
+	ready chan struct{}
+	// kick wakes the goroutine that saves routes again and prepares what a rollback may need next.
+	kick chan struct{}
+
+	mu      sync.Mutex // guards the rest; held while a switch is performed
+	damaged []string
+	// unsaved are the sites whose state file may not hold the route that is served.
+	unsaved map[aplomb.SiteName]bool
+	// left are the manifests of the releases that were live before, by site: what an undo goes back to.
+	left  map[aplomb.SiteName]aplomb.Digest
+	addrs []net.Addr
+}
+
+// Open reads what was served last and makes it ready to be served. Damaged state is no error: it is named by Damaged, and
+// whatever is whole is served.
+func Open(lg *slog.Logger, cfg Config) (*Edge, error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make edge state folder: %w", err)
+	}
+	return open(lg, cfg, newStateDir(cfg.StateDir))
+}
+
+func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
+	routes, damaged, err := state.load()
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		lg: lg, cfg: cfg, state: state, shelf: newShelf(cfg.Blobs),
+		ready: make(chan struct{}), kick: make(chan struct{}, 1),
+		damaged: damaged, unsaved: map[aplomb.SiteName]bool{}, left: map[aplomb.SiteName]aplomb.Digest{},
+	}
+	first := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
+	for _, r := range routes {
+		s, unread := e.shelf.site(r, nil)
+		for _, err := range unread {
+			e.damaged = append(e.damaged, err.Error())
+		}
+		if err := first.put(s); err != nil {
+			e.damaged = append(e.damaged, err.Error())
+		}
+	}
+	for _, d := range e.damaged {
+		lg.Error("edge state damaged", "what", d)
+	}
+	e.swap(first)
+	e.wake()
+	return e, nil
+}
+
+// swap puts another table in front of all visitors at once. This is the one line that moves them: a request that starts
+// after it is answered from next.
+func (e *Edge) swap(next *Table) { e.table.Store(next) }
+
+// ServeHTTP answers a request from the table of this moment.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.table.Load().ServeHTTP(w, r) }
+
+// Routes returns what is served now, in order of the sites' names.
+func (e *Edge) Routes() []aplomb.Route { return e.table.Load().routes() }
+
+func (t *Table) routes() []aplomb.Route {
+	out := make([]aplomb.Route, 0, len(t.sites))
+	for _, s := range t.sites {
+		out = append(out, s.route)
+	}
+	slices.SortFunc(out, func(a, b aplomb.Route) int { return strings.Compare(string(a.Site.Name), string(b.Site.Name)) })
+	return out
+}
+
+// Damaged names the state files and manifests that Open found damaged: callers compare what is served with the ledger.
+func (e *Edge) Damaged() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.damaged)
+}
+
+// Warm reads releases ahead of the moment they are needed: kept is a route's list, or a part of it. Releases that no
+// route keeps by the next switch are forgotten again.
+func (e *Edge) Warm(ctx context.Context, kept []aplomb.KeptRelease) {
+	var near []*fileTable
+	for _, k := range kept {
+		if _, t := e.shelf.lookup(k.Manifest); t != nil {
+			near = append(near, t)
+		}
+	}
+	for _, k := range kept {
+		if ctx.Err() != nil {
+			return
+		}
+		_, t, err := e.shelf.load(k.Manifest, true, near)
+		if err == nil {
+			err = e.shelf.warm(k.Manifest, t, e.table.Load().out)
+		}
+		if err != nil {
+			e.lg.Warn("release not ready", "release", k.ID, "err", err)
+		}
+	}
+}
