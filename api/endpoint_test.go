@@ -31,7 +31,7 @@ func statusOf(live aplomb.ReleaseID, since time.Time) release.SiteStatus {
 }
 
 // ownPlaces are places of one test alone.
-func ownPlaces(t *testing.T) places {
+func ownPlaces(t testing.TB) places {
 	t.Helper()
 	home := t.TempDir()
 	return places{login: []string{filepath.Join(home, "run/aplomb")}, lasting: []string{filepath.Join(home, "state/aplomb"), filepath.Join(home, "tmp/aplomb")}}

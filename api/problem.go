@@ -42,19 +42,24 @@ func (p problem) error() *aplomb.Error {
 	return &e
 }
 
-// fail answers a request with an error. A plain error is our bug: its text goes to the log alone, under the request's ID.
+// fail answers a request with an error.
 func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 	writeProblem(w, s.tell(r, err))
 }
 
-// tell makes an error fit for people: all five parts, the last of them what production is now.
+// tell makes an error fit for people: all five parts, the last of them what production is now. An error that was not meant
+// for people is our bug: its text goes to the log alone, under the request's ID.
 func (s *Server) tell(r *request, err error) *aplomb.Error {
 	e, told := errors.AsType[*aplomb.Error](err)
-	if !told {
+	if !told || e.Code == aplomb.CodeInternal {
 		s.lg.Error("a request failed", "request", r.id, "method", r.Method, "path", r.URL.Path, "err", err)
-		e = aplomb.NewError(aplomb.CodeInternal, "The server could not do this",
+		bug := aplomb.NewError(aplomb.CodeInternal, "The server could not do this",
 			"something in Aplomb went wrong; its log has the details under request "+r.id,
 			"aplomb status")
+		if told {
+			bug.Production = e.Production
+		}
+		e = bug
 	}
 	if e.Production == "" {
 		e = e.With(s.production(r))
