@@ -141,6 +141,24 @@ func (c *Chain) Follow(ctx context.Context, after int64, done <-chan struct{}, o
 	}
 }
 
+// Find returns the entry of fact n, aplomb.ErrNotFound where there is none.
+func (c *Chain) Find(n int64, older Older) (Entry, error) {
+	entries, all := c.held(n - 1)
+	if !all {
+		stored, err := older(n - 1)
+		if err != nil {
+			return Entry{}, err
+		}
+		if len(stored) > 0 {
+			entries = stored
+		}
+	}
+	if len(entries) == 0 || entries[0].Head.N != n {
+		return Entry{}, aplomb.ErrNotFound
+	}
+	return entries[0], nil
+}
+
 // walk yields the entries with after < N <= upto and returns the last N it yielded. It is not ok when the consumer
 // stopped or an error was yielded; it ends early, and ok, when ctx ends.
 func (c *Chain) walk(ctx context.Context, after, upto int64, older Older, yield func(Entry, error) bool) (last int64, ok bool) {

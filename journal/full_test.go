@@ -1,0 +1,3 @@
+package journal
+
+func fillDisk(dir string) error { return nil }

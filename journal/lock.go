@@ -1,0 +1,91 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"aplomb"
+)
+
+// FolderLock keeps other processes out of a data folder. It ends with the process, however that ends.
+type FolderLock struct {
+	file *os.File
+}
+
+// holder is what stands in the lock's file.
+type holder struct {
+	PID   int       `json:"pid"`
+	Since time.Time `json:"since"`
+	Who   string    `json:"who"`
+}
+
+// holderSize is what the file always holds: with its block taken once, it can be written on a full disk.
+const holderSize = 512
+
+// Lock takes the lock of the data folder dir, for the command who. When another process has it, the error is of code
+// aplomb.CodeLocked and names that process; Lock never waits.
+func Lock(dir, who string) (*FolderLock, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, lockedBy(f, dir)
+		}
+		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
+	}
+	l := &FolderLock{file: f}
+	if err := l.sign(who); err != nil && !noSpace(err) {
+		f.Close()
+		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+// sign writes who holds the lock. It is for people: nothing depends on it.
+func (l *FolderLock) sign(who string) error {
+	for {
+		b, err := json.Marshal(holder{PID: os.Getpid(), Since: time.Now().UTC().Truncate(time.Second), Who: who})
+		if err != nil {
+			return err
+		}
+		if len(b) < holderSize {
+			text := append(b, bytes.Repeat([]byte(" "), holderSize-len(b)-1)...)
+			_, err = l.file.WriteAt(append(text, '\n'), 0)
+			return err
+		}
+		who = who[:min(len(who)/2, 100)]
+	}
+}
+
+func lockedBy(f *os.File, dir string) error {
+	why := "another process, which has just started, uses it"
+	do := "stop that process, or use another folder with --dir"
+	var h holder
+	b, err := io.ReadAll(io.LimitReader(f, holderSize))
+	if err == nil && json.Unmarshal(b, &h) == nil && h.PID > 0 {
+		why = fmt.Sprintf("process %d (%s) has used it since %s", h.PID, h.Who, h.Since.Format(time.RFC3339))
+		do = fmt.Sprintf("kill %d, or use another folder with --dir", h.PID)
+	}
+	return aplomb.NewError(aplomb.CodeLocked, fmt.Sprintf("the data folder %s is in use", dir), why, do)
+}
+
+// Close gives the lock back.
+func (l *FolderLock) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
+}
