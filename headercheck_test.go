@@ -1,0 +1,119 @@
+package aplomb
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFieldsThatBreakAnInvariantAreNotAllowed(t *testing.T) {
+	t.Parallel()
+	const (
+		d, w, h, a, m = "document ", "worker ", "hashed ", "asset ", "missing "
+		everywhere    = d + w + h + a + m
+	)
+	kinds := map[string]FileKind{d: KindDocument, w: KindWorker, h: KindHashed, a: KindAsset, m: KindMissing}
+	for _, c := range []struct{ name, value, allowed string }{
+		{"Cache-Control", "public, max-age=31536000, immutable", h},
+		{"Cache-Control", "max-age=3600", h + a},
+		{"Cache-Control", "no-cache", d + w + h + a},
+		{"Cache-Control", "No-Cache, max-age=3600", d + w + h + a},
+		{"Cache-Control", `no-cache="Set-Cookie", max-age=60`, h + a},
+		{"Cache-Control", "public, max-age=0, must-revalidate", d + w + h + a},
+		{"Cache-Control", "max-age=0", h + a},
+		{"Cache-Control", "max-age=0, must-revalidate, s-maxage=60", h + a},
+		{"Cache-Control", "max-age=0, must-revalidate, stale-while-revalidate=60", h + a},
+		{"Cache-Control", "max-age=0, max-age=60, must-revalidate", h + a},
+		{"Cache-Control", "max-age=x, must-revalidate", h + a},
+		{"Cache-Control", "no-store", d + w + a + m},
+		{"Cache-Control", "no-store, immutable", ""},
+		{"Cache-Control", "immutable, no-cache", h},
+		{"Cdn-Cache-Control", "max-age=60", h + a},
+		{"Cdn-Cache-Control", "max-age=0", d + w + h + a},
+		{"Surrogate-Control", "no-store", d + w + a + m},
+		{"Etag", `"mine"`, ""},
+		{"Last-Modified", "Tue, 24 Nov 2026 00:00:00 GMT", ""},
+		{"Expires", "Tue, 24 Nov 2036 00:00:00 GMT", h + a},
+		{"Expires", "0", everywhere},
+		{"Content-Type", "text/html; charset=utf-8", d + m},
+		{"Content-Type", "application/json", w + h + a + m},
+		{"X-Frame-Options", "DENY", everywhere},
+		{"Content-Security-Policy", "default-src 'self'", everywhere},
+	} {
+		for name, kind := range kinds {
+			if got, want := AllowedField(kind, HeaderField{c.name, c.value}), strings.Contains(c.allowed, name); got != want {
+				t.Errorf("AllowedField(%s, %s: %s) = %v, want %v", kind, c.name, c.value, got, want)
+			}
+		}
+	}
+}
+
+func TestContradictingHeadersAreWarnedOfWithTheirLine(t *testing.T) {
+	t.Parallel()
+	files := []File{
+		{Path: "/404.html", Type: "text/html"},
+		{Path: "/about.html", Type: "text/html"},
+		{Path: "/assets/index-BwdlfHaE.js", Type: "text/javascript", Hashed: true},
+		{Path: "/img/logo.png", Type: "image/png"},
+		{Path: "/index.html", Type: "text/html"},
+		{Path: "/sw.js", Type: "text/javascript"},
+	}
+	for _, c := range []struct {
+		text string
+		want []string // line, and a word of the warning
+	}{
+		{"/assets/*\n  Cache-Control: public, max-age=31536000, immutable\n", nil},
+		{"/*\n  X-Frame-Options: DENY\n  Expires: 0\n", nil},
+		{"/*\n  Cache-Control: no-cache\n/404.html\n ! Cache-Control\n", nil},
+		{"/\n  Cache-Control: max-age=600\n", []string{"1 documents"}},
+		{"/about\n  Cache-Control: immutable\n", []string{"1 documents"}},
+		{"/index.html\n  X: y\n/sw.js\n  Cache-Control: max-age=3600\n", []string{"3 worker"}},
+		{"/img/*\n  Cache-Control: max-age=86400\n", []string{"1 rollback does not reach"}},
+		{"/img/*\n  Cache-Control: max-age=60\n", nil},
+		{"/img/*\n  Cache-Control: max-age=60, immutable\n", []string{"1 un-hashed"}},
+		{"/assets/*\n  Cache-Control: no-store\n", []string{"1 hashed assets"}},
+		{"/404.html\n  Cache-Control: max-age=60\n", []string{"1 not found"}},
+		{"/img/*\n  ETag: x\n  Last-Modified: y\n", []string{"1 Etag", "1 Last-Modified"}},
+		{"/about\n  ! ETag\n  ! Cache-Control\n  ! X-Frame-Options\n", []string{"1 Etag", "1 Cache-Control"}},
+		{"/img/*\n  Content-Type: text/html\n", []string{"1 only documents"}},
+		{"/*\n  Cache-Control: max-age=0\n/*\n  Cache-Control: must-revalidate\n", nil},
+	} {
+		rules := mustHeaders(t, c.text)
+		var got []string
+		for _, warning := range CheckHeaderRules(rules, files, []string{"/sw.js"}) {
+			if warning.Path != HeadersFile || warning.Line == 0 {
+				t.Errorf("%q: a warning without its place: %v", c.text, warning)
+			}
+			got = append(got, string(rune('0'+warning.Line))+" "+warning.Text)
+		}
+		if len(got) != len(c.want) {
+			t.Errorf("%q warns %q, want %q", c.text, got, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			line, word, _ := strings.Cut(want, " ")
+			// the line of a rule is its pattern's
+			if !strings.HasPrefix(got[i], line+" ") || !strings.Contains(got[i], word) {
+				t.Errorf("%q warns %q, want %q", c.text, got[i], want)
+			}
+		}
+	}
+}
+
+// What the upload warns of and what the edge leaves out is the same.
+func TestUploadAndEdgeAgreeOnHeaders(t *testing.T) {
+	t.Parallel()
+	rules := mustHeaders(t, "/*\n  Cache-Control: max-age=60\n  ETag: x\n/a/*\n  Cache-Control: no-cache\n")
+	matcher := CompileHeaders(rules)
+	for _, f := range []File{{Path: "/x.html", Type: "text/html"}, {Path: "/a/x.html", Type: "text/html"}, {Path: "/x.png", Type: "image/png"}} {
+		refused := 0
+		set, _ := matcher.Fields("h", f.Path)
+		for _, field := range set {
+			if !AllowedField(KindOf(f, false), field) {
+				refused++
+			}
+		}
+		if warned := len(CheckHeaderRules(rules, []File{f}, nil)); warned != refused {
+			t.Errorf("%s: %d warnings, %d fields left out", f.Path, warned, refused)
+		}
+	}
+}
