@@ -240,6 +240,7 @@ func (d *driver) perform(ctx context.Context, in aplomb.Intent) error {
 	ev.At, ev.Intent, ev.Actor = d.m.cfg.Now(), in.ID, "aplomb"
 	d.done = ev.Done
 	if _, rec := d.step(ctx, ev); rec != nil {
+		d.publish() // what the edge serves now is not what the state says
 		return errors.Join(rec, err)
 	}
 	if err != nil {

@@ -6,8 +6,7 @@ import (
 	"aplomb"
 )
 
-// encodeQuick makes the quick encodings of what visitors will ask for first, within a budget.
-func (m *Manager) encodeQuick(ctx context.Context, manifest aplomb.Manifest) {}
+type encodedMemo struct{}
 
-// encodeBest makes the slow encodings of releases that went live.
-func (m *Manager) encodeBest(ctx context.Context) { <-ctx.Done() }
+func (m *Manager) encodeQuick(ctx context.Context, manifest aplomb.Manifest) {}
+func (m *Manager) encodeBest(ctx context.Context)                            { <-ctx.Done() }

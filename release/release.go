@@ -60,6 +60,7 @@ type Manager struct {
 
 	encode  chan aplomb.SiteName // sites with a new live release
 	workers workerMemo
+	encoded encodedMemo
 	running sync.WaitGroup
 }
 
