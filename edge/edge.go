@@ -91,6 +91,7 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 	for _, d := range e.damaged {
 		lg.Error("edge state damaged", "what", d)
 	}
+	e.shelf.trim(routes, nil)
 	e.swap(first)
 	e.wake()
 	return e, nil

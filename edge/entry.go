@@ -12,6 +12,8 @@ import (
 // entry is one file as it is answered under one URL, with everything that can be known beforehand. Releases that have
 // the same file share it.
 type entry struct {
+	// path is the file's own; its string is the key in every table that has the entry.
+	path   string
 	digest aplomb.Digest
 	size   int64
 	// values are Content-Type, ETag and Content-Length; answers take slices of this array, so that none is made for a
@@ -21,6 +23,8 @@ type entry struct {
 	// rules is set where header rules bind to hosts: headers then lack them.
 	rules *headerRules
 	kind  aplomb.FileKind
+	// hashed says that the name changes with the content: whoever asks for it gets these bytes, from whichever release.
+	hashed bool
 	// vary says that the file is of a type that gets encoded: encodings may exist, now or later.
 	vary bool
 
@@ -33,32 +37,35 @@ const (
 	lengthValue
 )
 
-func newEntry(f aplomb.File, kind aplomb.FileKind, headers headerSet) *entry {
-	contentType := f.Type
-	if contentType == "" {
-		contentType = aplomb.ContentType(f.Path)
-	}
+func newEntry(f aplomb.File, contentType string, kind aplomb.FileKind, headers headerSet) *entry {
 	return &entry{
+		path:    f.Path,
 		digest:  f.Digest,
 		size:    f.Size,
 		values:  [3]string{contentType, `"` + f.Digest.String() + `"`, strconv.FormatInt(f.Size, 10)},
 		headers: headers,
 		kind:    kind,
+		hashed:  isHashed(f, kind),
 		vary:    compressible(contentType),
 	}
 }
 
 // as returns the same file answered in another way: under another URL, or by another policy.
 func (e *entry) as(kind aplomb.FileKind, headers headerSet) *entry {
-	return &entry{digest: e.digest, size: e.size, values: e.values, headers: headers, rules: e.rules, kind: kind, vary: e.vary}
+	return &entry{path: e.path, digest: e.digest, size: e.size, values: e.values, headers: headers, rules: e.rules, kind: kind, hashed: e.hashed, vary: e.vary}
+}
+
+// isHashed leaves documents out: they always revalidate, whatever their names.
+func isHashed(f aplomb.File, kind aplomb.FileKind) bool {
+	return f.Hashed && kind != aplomb.KindDocument
 }
 
 func (e *entry) tag() string { return e.values[tagValue] }
 
 // sameAnswer reports whether e answers f of that kind with these headers.
-func (e *entry) sameAnswer(f aplomb.File, kind aplomb.FileKind, headers headerSet, rules *headerRules) bool {
-	return e.digest == f.Digest && e.size == f.Size && e.kind == kind && e.rules == rules &&
-		(f.Type == "" || e.values[typeValue] == f.Type) && e.headers.equal(headers)
+func (e *entry) sameAnswer(f aplomb.File, contentType string, kind aplomb.FileKind, headers headerSet, rules *headerRules) bool {
+	return e.digest == f.Digest && e.size == f.Size && e.kind == kind && e.rules == rules && e.hashed == isHashed(f, kind) &&
+		e.values[typeValue] == contentType && e.headers.equal(headers)
 }
 
 // codings returns the file's encoded forms, nil when there are none.

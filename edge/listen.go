@@ -141,8 +141,11 @@ func newServer(lg *slog.Logger, h http.Handler, cert *tls.Config) *server {
 		WriteTimeout:      sendTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(lg.Handler(), slog.LevelDebug),
-		Protocols:         new(http.Protocols),
+		// "OPTIONS *" is answered like any other: by host.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog:  slog.NewLogLogger(lg.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols),
 	}}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(cert != nil)

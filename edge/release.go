@@ -17,14 +17,9 @@ const maxManifest = 256 << 20
 type release struct {
 	manifest aplomb.Digest
 	// shared are the files that answer when the live release lacks them: hashed ones and code.
-	shared  []sharedFile
+	shared  []*entry
 	rules   *headerRules
 	workers []string
-}
-
-type sharedFile struct {
-	path  string
-	entry *entry
 }
 
 // fileTable is a release's answers by URL path. Directory indexes and clean URLs stand in it like files: one look-up
@@ -37,7 +32,9 @@ type fileTable struct {
 	rules     *headerRules
 	fallback  *entry
 	missing   map[string]*entry // 404.html by folder, "/" at the root
-	headers   map[string]headerSet
+	// headers and types hold what many entries have in common, so that they share it.
+	headers map[string]headerSet
+	types   map[string]string
 	// documents are the first of its documents: those that are opened before it gets visitors.
 	documents []*entry
 }
@@ -75,6 +72,7 @@ func newRelease(manifest aplomb.Digest, m aplomb.Manifest, near []*fileTable) (*
 		rules:   newHeaderRules(m.Headers, near),
 		missing: map[string]*entry{},
 		headers: map[string]headerSet{},
+		types:   map[string]string{},
 	}
 	if len(m.Redirects) > 0 {
 		t.redirects = aplomb.CompileRedirects(m.Redirects)
@@ -85,8 +83,8 @@ func newRelease(manifest aplomb.Digest, m aplomb.Manifest, near []*fileTable) (*
 		if e.kind == aplomb.KindDocument && len(t.documents) < warmDocuments {
 			t.documents = append(t.documents, e)
 		}
-		if f.Hashed && e.kind == aplomb.KindHashed || aplomb.IsCode(e.values[typeValue]) {
-			r.shared = append(r.shared, sharedFile{path: f.Path, entry: e})
+		if e.hashed || aplomb.IsCode(e.values[typeValue]) {
+			r.shared = append(r.shared, e)
 		}
 	}
 	clean := m.Settings.CleanURLs == nil || *m.Settings.CleanURLs
@@ -104,19 +102,31 @@ func newRelease(manifest aplomb.Digest, m aplomb.Manifest, near []*fileTable) (*
 
 // add puts a file under its own path.
 func (t *fileTable) add(f aplomb.File, worker bool, near []*fileTable) *entry {
-	kind := kindOf(f, worker)
+	kind, contentType := kindOf(f, worker), t.typeOf(f)
 	headers := t.headersOf(kind, f.Path)
 	rules := t.rules.boundToHosts()
 	for _, n := range near {
-		if e := n.files[f.Path]; e != nil && e.sameAnswer(f, kind, headers, rules) {
-			t.files[f.Path] = e
+		if e := n.files[f.Path]; e != nil && e.path == f.Path && e.sameAnswer(f, contentType, kind, headers, rules) {
+			t.files[e.path] = e
 			return e
 		}
 	}
-	e := newEntry(f, kind, headers)
+	e := newEntry(f, contentType, kind, headers)
 	e.rules = rules
-	t.files[f.Path] = e
+	t.files[e.path] = e
 	return e
+}
+
+func (t *fileTable) typeOf(f aplomb.File) string {
+	contentType := f.Type
+	if contentType == "" {
+		contentType = aplomb.ContentType(f.Path)
+	}
+	if known, ok := t.types[contentType]; ok {
+		return known
+	}
+	t.types[contentType] = contentType
+	return contentType
 }
 
 // headersOf returns the headers of an answer of that kind under path; answers with the same headers share them.
@@ -176,6 +186,14 @@ func (t *fileTable) addName(path string, e *entry) {
 		e = e.as(e.kind, headers)
 	}
 	t.files[path] = e
+}
+
+// page returns the file that path leads to, nil where there is none.
+func (t *fileTable) page(path string) *entry {
+	if e := t.files[path]; e != nil {
+		return e
+	}
+	return t.files[t.moved[path]]
 }
 
 // missingPage returns the 404.html that stands nearest above path.

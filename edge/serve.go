@@ -231,8 +231,11 @@ func (o *sender) sendPart(w http.ResponseWriter, r *http.Request, host aplomb.Ho
 	defer b.close()
 	h := w.Header()
 	setHeaders(h, o.headersOf(a, host, r.URL.Path))
-	if e.kind == aplomb.KindHashed && a.headers == nil {
+	if v := h[cacheControl]; len(v) > 0 && strings.Contains(strings.ToLower(v[0]), "immutable") {
 		h[cacheControl] = immutablePart
+		if v[0] != immutable[0] {
+			h[cacheControl] = revalidate
+		}
 	}
 	setType(h, e)
 	h["Etag"] = b.tag

@@ -47,7 +47,7 @@ func (s *site) find(r *http.Request, host aplomb.Host) answer {
 	path := r.URL.Path
 	if s.live != nil {
 		if e := s.live.files[path]; e != nil {
-			if s.live.redirects != nil && e.kind != aplomb.KindHashed {
+			if s.live.redirects != nil && !e.hashed {
 				if a, ok := s.redirect(r, host, true); ok {
 					return a
 				}
@@ -75,7 +75,7 @@ func (s *site) findShared(r *http.Request, host aplomb.Host) (answer, bool) {
 	path := r.URL.Path
 	e := s.union.files[path]
 	// A hashed URL answers the same bytes to everybody; only the browser's own fetch of a worker script ends it.
-	hashed := e != nil && e.kind == aplomb.KindHashed
+	hashed := e != nil && e.hashed
 	if s.union.workers[path] && (!hashed || r.Header.Get("Service-Worker") == "script") {
 		return answer{kind: answerKill}, true
 	}
@@ -121,13 +121,13 @@ func (s *site) redirect(r *http.Request, host aplomb.Host, fileExists bool) (ans
 		if found.Status == http.StatusGone {
 			a.kind = answerGone
 		}
-		if e := s.live.files[found.To]; e != nil && e.kind == aplomb.KindDocument && mayGetPage(r) {
+		if e := s.live.page(found.To); e != nil && e.kind == aplomb.KindDocument && mayGetPage(r) {
 			a.entry = e
 			a.headers = s.live.rules.apply(policies[aplomb.KindMissing], aplomb.KindMissing, host, r.URL.Path)
 		}
 		return a, true
 	}
-	e := s.live.files[found.To]
+	e := s.live.page(found.To)
 	if e == nil || e.kind == aplomb.KindDocument && !isNavigation(r) {
 		return answer{}, false
 	}

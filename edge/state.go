@@ -60,8 +60,8 @@ func decodeState(b []byte, site aplomb.SiteName) (aplomb.Route, error) {
 	if f.Version > stateVersion {
 		return aplomb.Route{}, fmt.Errorf("decode state: written by a newer version (%d)", f.Version)
 	}
-	if aplomb.Sum(f.Route) != f.SHA {
-		return aplomb.Route{}, fmt.Errorf("decode state: %w: the sum is not that of the route", aplomb.ErrDamaged)
+	if f.Version < 1 || aplomb.Sum(f.Route) != f.SHA {
+		return aplomb.Route{}, fmt.Errorf("decode state: %w: its sum is not that of its route", aplomb.ErrDamaged)
 	}
 	again, err := json.Marshal(f)
 	if err != nil || !bytes.Equal(append(again, '\n'), b) {

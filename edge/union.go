@@ -37,8 +37,8 @@ func newUnion(kept []*release, before *union) *union {
 		u.files, u.workers = map[string]*entry{}, map[string]bool{}
 	}
 	for _, r := range slices.Backward(fresh) {
-		for _, f := range r.shared {
-			u.add(f, r.rules)
+		for _, e := range r.shared {
+			u.add(e, r.rules)
 		}
 		for _, w := range r.workers {
 			u.workers[w] = true
@@ -50,13 +50,13 @@ func newUnion(kept []*release, before *union) *union {
 // add puts a shared file in place of what an older release has there. A hashed name never gives way to one that is not:
 // browsers keep what it answered. Code under a name that stays is answered like a worker script: nobody may keep it,
 // since it can be gone at the next request.
-func (u *union) add(f sharedFile, rules *headerRules) {
-	known := u.files[f.path]
+func (u *union) add(e *entry, rules *headerRules) {
+	known := u.files[e.path]
 	switch {
-	case f.entry.kind == aplomb.KindHashed:
-		u.files[f.path] = f.entry
-	case known != nil && (known.kind == aplomb.KindHashed || known.digest == f.entry.digest):
+	case e.hashed:
+		u.files[e.path] = e
+	case known != nil && (known.hashed || known.digest == e.digest):
 	default:
-		u.files[f.path] = f.entry.as(aplomb.KindWorker, rules.fixed(aplomb.KindWorker, f.path))
+		u.files[e.path] = e.as(aplomb.KindWorker, rules.fixed(aplomb.KindWorker, e.path))
 	}
 }

@@ -31,7 +31,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, blobs: &memoryBlobs{of: map[aplomb.Digest][]byte{}, encodings: map[aplomb.Digest]blob.Encodings{}, bad: map[aplomb.Digest]error{}}, log: &bytes.Buffer{}}
+	w := &world{t: t, blobs: &memoryBlobs{of: map[aplomb.Digest][]byte{}, encodings: map[aplomb.Digest]blob.Encodings{}, bad: map[aplomb.Digest]error{}, failing: map[aplomb.Digest]func(io.Reader) io.Reader{}}, log: &bytes.Buffer{}}
 	w.lg = slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, nil))
 	return w
 }
@@ -146,7 +146,7 @@ type memoryBlobs struct {
 	of        map[aplomb.Digest][]byte
 	encodings map[aplomb.Digest]blob.Encodings
 	bad       map[aplomb.Digest]error
-	opens     int
+	failing   map[aplomb.Digest]func(io.Reader) io.Reader
 }
 
 func (m *memoryBlobs) put(b []byte) aplomb.Digest {
@@ -176,7 +176,6 @@ func (m *memoryBlobs) damage(d aplomb.Digest, err error) {
 func (m *memoryBlobs) Open(d aplomb.Digest) (blob.File, int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.opens++
 	if err := m.bad[d]; err != nil {
 		return nil, 0, fmt.Errorf("open blob %s: %w", d.Short(), err)
 	}
@@ -184,8 +183,25 @@ func (m *memoryBlobs) Open(d aplomb.Digest) (blob.File, int64, error) {
 	if !ok {
 		return nil, 0, fmt.Errorf("open blob %s: %w", d.Short(), aplomb.ErrNotFound)
 	}
+	if f := m.failing[d]; f != nil {
+		return failingFile{memoryFile{bytes.NewReader(b)}, f(bytes.NewReader(b))}, int64(len(b)), nil
+	}
 	return memoryFile{bytes.NewReader(b)}, int64(len(b)), nil
 }
+
+// fail makes the blob's bytes be read through f.
+func (m *memoryBlobs) fail(d aplomb.Digest, f func(io.Reader) io.Reader) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing[d] = f
+}
+
+type failingFile struct {
+	memoryFile
+	through io.Reader
+}
+
+func (f failingFile) Read(b []byte) (int, error) { return f.through.Read(b) }
 
 func (m *memoryBlobs) Encodings(d aplomb.Digest) blob.Encodings {
 	m.mu.RLock()
