@@ -58,22 +58,22 @@ func judgeEnd(site aplomb.SiteName, head aplomb.Head, rest []byte) (endKind, led
 	return endTorn, ledger.Entry{}, 0
 }
 
-// holdsLine reports whether a whole line begins inside b, right behind what looks like the end of another one: the
-// newline between the two is damaged.
+// holdsLine reports whether b ends in a whole line that begins inside it: the newline before that one is damaged. It
+// looks at the first 64 places where a line might begin.
 func holdsLine(b []byte) bool {
-	for rest := b; ; {
-		i := bytes.Index(rest, []byte("\"}"))
-		if i < 0 || len(rest) < i+3 {
+	begin := []byte(`{"n":`)
+	for i, tries := 0, 0; tries < 64; tries++ {
+		next := bytes.Index(b[i:], begin)
+		if next < 0 {
 			return false
 		}
-		rest = rest[i+2:]
-		if !bytes.HasPrefix(rest[1:], []byte(`{"n":`)) || !bytes.HasSuffix(rest, []byte("\"}\n")) {
-			continue
-		}
-		if _, err := ledger.ParseEntry(rest[1:]); err == nil {
+		i += next
+		if _, err := ledger.ParseEntry(b[i:]); err == nil {
 			return true
 		}
+		i += len(begin)
 	}
+	return false
 }
 
 // maxEnd bounds how much is read behind the last good line.
