@@ -15,7 +15,7 @@ const (
 	KindAsset    FileKind = iota // a file under a name that stays
 	KindHashed                   // a file whose name changes with its content
 	KindDocument                 // what a browser navigates to
-	KindWorker                   // a service-worker script
+	KindWorker                   // a service-worker script, or another file by which pages find out of an old release
 	KindMissing                  // any answer that is not 200: 404, 410, also where a document is its body
 )
 
@@ -27,7 +27,7 @@ func (k FileKind) String() string {
 	case KindDocument:
 		return "documents"
 	case KindWorker:
-		return "service-worker scripts"
+		return "service-worker scripts and version files"
 	case KindMissing:
 		return "answers that are not found"
 	}
@@ -37,7 +37,7 @@ func (k FileKind) String() string {
 // KindOf returns the kind of a file answered with 200. worker says that it is one of Manifest.Workers.
 func KindOf(f File, worker bool) FileKind {
 	switch {
-	case worker:
+	case worker || !f.Hashed && isWayOut(f):
 		return KindWorker
 	case IsDocument(f.Type):
 		return KindDocument
@@ -45,6 +45,15 @@ func KindOf(f File, worker bool) FileKind {
 		return KindHashed
 	}
 	return KindAsset
+}
+
+// isWayOut knows the files that tell an open page of a newer release, or where the modules of one are.
+func isWayOut(f File) bool {
+	switch f.Path[strings.LastIndexByte(f.Path, '/')+1:] {
+	case "version.json", "remoteEntry.js", "importmap.json", "import-map.json":
+		return true
+	}
+	return mediaType(f.Type) == "application/importmap+json"
 }
 
 // AllowedField reports whether a rule may set f on an answer of that kind. It is the one home of what a _headers file

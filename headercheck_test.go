@@ -99,6 +99,28 @@ func TestContradictingHeadersAreWarnedOfWithTheirLine(t *testing.T) {
 	}
 }
 
+func TestFilesHaveTheKindThatDecidesTheirPolicy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		f      File
+		worker bool
+		want   FileKind
+	}{
+		{File{Path: "/index.html", Type: "text/html"}, false, KindDocument},
+		{File{Path: "/a.js", Type: "text/javascript"}, false, KindAsset},
+		{File{Path: "/a.js", Type: "text/javascript", Hashed: true}, false, KindHashed},
+		{File{Path: "/a.js", Type: "text/javascript"}, true, KindWorker},
+		{File{Path: "/_app/version.json", Type: "application/json"}, false, KindWorker},
+		{File{Path: "/remoteEntry.js", Type: "text/javascript"}, false, KindWorker},
+		{File{Path: "/remoteEntry.js", Type: "text/javascript", Hashed: true}, false, KindHashed},
+		{File{Path: "/x.importmap", Type: "application/importmap+json"}, false, KindWorker},
+	} {
+		if got := KindOf(c.f, c.worker); got != c.want {
+			t.Errorf("KindOf(%+v, %v) = %s, want %s", c.f, c.worker, got, c.want)
+		}
+	}
+}
+
 // What the upload warns of and what the edge leaves out is the same.
 func TestUploadAndEdgeAgreeOnHeaders(t *testing.T) {
 	t.Parallel()
