@@ -71,7 +71,7 @@ func looksBase64(s string) bool {
 	lower, capital := true, true
 	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '-' || r == '_' }) {
 		lower = lower && isLowerPart(part, len(part) == len(s))
-		capital = capital && isCapitalPart(part)
+		capital = capital && isCapitalPart(part, len(part) == len(s))
 	}
 	return !lower && !capital
 }
@@ -103,11 +103,11 @@ func isLowerPart(part string, whole bool) bool {
 		return true
 	}
 	most := 2
-	if len(part) <= 4 {
+	switch {
+	case isSize(part):
+		return true
+	case whole || len(part) <= 4:
 		most = 3
-	}
-	if whole {
-		most = 4
 	}
 	runs := 0
 	for len(part) > 0 {
@@ -122,6 +122,12 @@ func isLowerPart(part string, whole bool) bool {
 	return runs <= most
 }
 
+// isSize knows "640x480" with or without a letter behind it.
+func isSize(s string) bool {
+	width, height, ok := strings.Cut(s, "x")
+	return ok && isDigits(width) && isDigits(strings.TrimRight(height, "pwhx"))
+}
+
 // runEnd returns where the leading letters, or the leading digits, of s end.
 func runEnd(s string) int {
 	digit := isDigits(s[:1])
@@ -134,8 +140,8 @@ func runEnd(s string) int {
 }
 
 // isCapitalPart reports whether a person could have written part in a name with capitals: "Overview", "OVERVIEW",
-// "MyModule", "jQuery", "Version2", a number.
-func isCapitalPart(part string) bool {
+// "MyModule", "Version2", a number, and where it is whole, "iPhone15".
+func isCapitalPart(part string, whole bool) bool {
 	word := strings.TrimRight(part, "0123456789")
 	switch {
 	case word == "":
@@ -145,18 +151,19 @@ func isCapitalPart(part string) bool {
 	case isUpper(word):
 		return len(word) <= 3 || isSpeakable(word)
 	}
-	return isHumps(word)
+	return isHumps(word, whole)
 }
 
-// isHumps reports whether word is made of capitalised words, with or without a lower-case one before them.
-func isHumps(word string) bool {
+// isHumps reports whether word is made of capitalised words, with or without a lower-case one before them; of a brand
+// that is a single letter.
+func isHumps(word string, brands bool) bool {
 	start := 0
 	for i := 1; i <= len(word); i++ {
 		if i < len(word) && !isUpper(word[i:i+1]) {
 			continue
 		}
 		hump := word[start:i]
-		brand := start == 0 && len(hump) == 1 && !isUpper(hump) && len(word) > 5
+		brand := brands && start == 0 && len(hump) == 1 && !isUpper(hump) && len(word) > 5
 		if !brand && (len(hump) < 2 || !isSpeakable(hump)) {
 			return false
 		}
