@@ -53,8 +53,15 @@ func TestManifestComesBackAsItWas(t *testing.T) {
 
 func TestManifestIsReadByHandWhereItCanBe(t *testing.T) {
 	t.Parallel()
-	if _, ok := decodeQuickly(EncodeManifest(largeManifest(10))); !ok {
+	plain := EncodeManifest(largeManifest(10))
+	if _, ok := decodeQuickly(plain); !ok {
 		t.Error("a plain manifest is not read by hand")
+	}
+	for _, odd := range [][2]string{{`,"settings"`, `,"files":[],"settings"`}, {`chunk-00001`, `chunk\u002d00001`}, {`"size":1001`, `"size":01001`}, {`"size":1001`, `"size":1001 `}} {
+		text := bytes.Replace(plain, []byte(odd[0]), []byte(odd[1]), 1)
+		if _, ok := decodeQuickly(text); ok || bytes.Equal(text, plain) {
+			t.Errorf("a manifest with %s is read by hand", odd[1])
+		}
 	}
 }
 

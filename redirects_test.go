@@ -46,6 +46,7 @@ https://*.wild.example/a  /any
 /umlaut         /ä
 /loop/*         /loop/:splat
 /slash          /slash/
+/show id=:id    /pages/:id.html         200
 `)
 	for _, c := range []struct {
 		host        Host
@@ -96,6 +97,9 @@ https://*.wild.example/a  /any
 		{"h", "/loop/a b", "q=1", ""},
 		{"h", "/slash", "", "302 /slash/"},
 		{"h", "/slash/", "", ""},
+		{"h", "/show", "id=a%20b", "200 /pages/a b.html"},
+		{"h", "/show", "id=a%0d%0ab", ""},
+		{"h", "/show", "id=", ""},
 		{"h", "/blog/a\r\nb", "", ""},
 		{"h", "/old\x00", "", ""},
 	} {
