@@ -54,9 +54,10 @@ type Damage struct {
 
 // Reader is the part of a store that an edge needs. Safe for concurrent use.
 type Reader interface {
-	// Open returns a blob and its size, read from the start. The first open of each blob after a start hashes it. A
-	// blob that is absent gives an error of kind aplomb.ErrNotFound, a damaged one of kind aplomb.ErrDamaged (it is
-	// set aside, named once to OnDamage, and never served).
+	// Open returns a blob and its size, read from the start. The first open of each blob after a start hashes it,
+	// unless it was put, and thereby hashed, since. A blob that is absent gives an error of kind aplomb.ErrNotFound, a
+	// damaged one of kind aplomb.ErrDamaged (it is set aside, named once to OnDamage, and never served; putting it
+	// again heals it). A file that was deleted behind the store's back counts as damaged.
 	Open(d aplomb.Digest) (File, int64, error)
 
 	// Encodings returns what encoded forms there are of d; the zero value when there are none. It costs a map look-up.
@@ -68,17 +69,22 @@ type Store interface {
 	Reader
 
 	// Missing returns the refs of want that the store does not hold whole: absent, of another size, or damaged. It looks at
-	// each file's presence and size, not at its bytes. Refs that name the same blob are returned once.
+	// each file's presence and size, not at its bytes. Refs that name the same blob are returned once. What it reports
+	// as present stays so as long as a batch is open that was open before.
 	Missing(want []Ref) []Ref
 
-	// Begin opens a batch, which is also a lease: until it is closed, Collect deletes nothing.
+	// Begin opens a batch, which is also a lease: until it is closed, Collect deletes nothing. It waits while Collect
+	// deletes a few blobs.
 	Begin(ctx context.Context) (Batch, error)
 
-	// PutEncodings records encoded forms, whose blobs were put before. Losing them loses nothing but time.
+	// PutEncodings records encoded forms, whose blobs were put and committed before; otherwise it records nothing and
+	// returns an error of kind aplomb.ErrNotFound. For each coding the higher level stays. Losing them loses nothing but
+	// time.
 	PutEncodings(of map[aplomb.Digest]Encodings) error
 
-	// Collect deletes the blobs for which keep is false and that were put before olderThan, together with encoded
-	// forms of blobs that are gone. It does nothing, and says so with Skipped, while a batch is open.
+	// Collect deletes the blobs for which keep is false and that were put, or found present by Missing or Put, before
+	// olderThan. Encoded forms of a blob that stays, stay; those of a blob that is gone are blobs like others. It does
+	// nothing, and says so with Skipped, while a batch is open; a batch that begins while it runs ends it.
 	Collect(ctx context.Context, keep func(aplomb.Digest) bool, olderThan time.Time) (Collected, error)
 
 	// Scrub hashes every blob, slowly, and returns those found damaged, which are set aside.
@@ -89,14 +95,15 @@ type Store interface {
 
 // Batch is a set of blobs being put. Not safe for concurrent use.
 type Batch interface {
-	// Put reads exactly ref.Size bytes from r, checks their digest and keeps them aside. Putting a blob that the store
-	// holds already reads and checks the bytes and keeps nothing. An error of kind aplomb.ErrInvalid means the bytes
-	// are not what ref says, one of kind aplomb.ErrNoSpace that the disk is full.
+	// Put reads r to its end, which must come after exactly ref.Size bytes, checks their digest and keeps them aside.
+	// Putting a blob that the store holds already reads and checks the bytes and keeps nothing. An error of kind
+	// aplomb.ErrInvalid means the bytes are not what ref says, and the batch can go on; one of kind aplomb.ErrNoSpace
+	// that the disk is full, which may come as late as from a later Put or from Commit.
 	Put(ref Ref, r io.Reader) error
 
 	// Commit makes all that was put durable and visible: when it returns nil they survive a power failure (fsync of
-	// each up to 64 files, one syncfs beyond, then the folders). After an error nothing is promised and the batch can
-	// only be closed.
+	// each up to 64 files, one syncfs beyond, then the folders). More can be put and committed afterwards. After an
+	// error nothing is promised and the batch can only be closed.
 	Commit() error
 
 	// Close ends the lease and drops what was not committed. It may be called twice.
@@ -107,5 +114,5 @@ type Batch interface {
 type Collected struct {
 	Blobs   int
 	Bytes   int64
-	Skipped bool // a batch was open
+	Skipped bool // a batch was open, or began
 }
