@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"aplomb"
+)
+
+// configName is the project's file of settings.
+const configName = "aplomb.toml"
+
+// settings are the keys of aplomb.toml.
+type settings struct {
+	Site         string   `toml:"site"`
+	Hosts        []string `toml:"hosts"`
+	Dir          string   `toml:"dir"`
+	Framework    string   `toml:"framework"`
+	Fallback     string   `toml:"fallback"`
+	Hashed       []string `toml:"hashed"`
+	CleanURLs    *bool    `toml:"clean_urls"`
+	AllowSecrets []string `toml:"allow_secrets"`
+}
+
+// settingKeys returns the keys of aplomb.toml, in the order in which people read them.
+func settingKeys() []string {
+	return []string{"site", "hosts", "dir", "framework", "fallback", "hashed", "clean_urls", "allow_secrets"}
+}
+
+// config is aplomb.toml as found, or the zero value with the folder that was looked in.
+type config struct {
+	file  string // "" where there is none
+	base  string // the project's folder: what dir is relative to
+	lines map[string]int
+	settings
+}
+
+// loadConfig reads the file that --config names, or the aplomb.toml found upward from cwd.
+func (c *call) loadConfig() (config, error) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return config{}, fmt.Errorf("look where this is: %w", err)
+	}
+	file := c.flags.config
+	if file == "" {
+		if file = findUpward(cwd, configName); file == "" {
+			return config{base: cwd}, nil
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return config{}, aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s cannot be read", file), reasonOf(err), "name another file with --config").Because(err)
+	}
+	return parseConfig(file, data)
+}
+
+func parseConfig(file string, data []byte) (config, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return config{}, fmt.Errorf("resolve %s: %w", file, err)
+	}
+	cfg := config{file: file, base: filepath.Dir(abs)}
+	if cfg.lines, err = decodeTOML(filepath.Base(file), data, &cfg.settings, settingKeys()); err != nil {
+		return config{}, err
+	}
+	if cfg.Site != "" {
+		if _, err := aplomb.ParseSiteName(cfg.Site); err != nil {
+			return config{}, cfg.badValue("site", err)
+		}
+	}
+	for _, h := range cfg.Hosts {
+		if _, err := aplomb.ParseHost(h); err != nil {
+			return config{}, cfg.badValue("hosts", err)
+		}
+	}
+	if filepath.IsAbs(cfg.Dir) || cfg.Dir != "" && !filepath.IsLocal(cfg.Dir) {
+		return config{}, cfg.badValue("dir", errors.New("the folder must be inside the project"))
+	}
+	return cfg, nil
+}
+
+func (c config) badValue(key string, err error) error {
+	line := c.lines[key]
+	return aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s:%d: %s cannot be used", filepath.Base(c.file), line, key),
+		err.Error(), fmt.Sprintf("correct line %d of %s", line, c.file)).Because(err)
+}
+
+// findUpward looks for a file in cwd and above, as far as the root of the version control's folder. Where there is none it
+// looks in cwd alone: a file that lies about in a home folder is nobody's project.
+func findUpward(cwd, name string) string {
+	found := ""
+	for dir := cwd; ; dir = filepath.Dir(dir) {
+		if found == "" {
+			if file := filepath.Join(dir, name); exists(file) {
+				found = file
+			}
+		}
+		for _, vcs := range []string{".git", ".hg", ".jj", ".svn"} {
+			if exists(filepath.Join(dir, vcs)) {
+				return found
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	if file := filepath.Join(cwd, name); exists(file) {
+		return file
+	}
+	return ""
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// reasonOf returns what the system said of a file, without the call and the path that people have read already.
+func reasonOf(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// siteFromFolder makes a site's name from a project folder's.
+func siteFromFolder(dir string) aplomb.SiteName {
+	var b strings.Builder
+	for _, r := range strings.ToLower(filepath.Base(dir)) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	name := strings.TrimRight(b.String(), "-")
+	if len(name) > 63 {
+		name = strings.TrimRight(name[:63], "-")
+	}
+	if name == "" {
+		name = "site"
+	}
+	return aplomb.SiteName(name)
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"aplomb"
+	"aplomb/release"
+)
+
+// tellDeployed prints the result of a deploy or promote, and returns the error that carries its exit code.
+func (c *call) tellDeployed(r release.Deployed, note string, took time.Duration, noLive bool) error {
+	if c.flags.json {
+		writeJSON(c.stdout, r)
+	} else {
+		for _, w := range r.Warnings {
+			c.say("note: " + warningText(w))
+		}
+		c.tell(c.deployedText(r, note, took, noLive)...)
+	}
+	switch {
+	case r.State == aplomb.Live || noLive && r.State == aplomb.Uploaded:
+		return nil
+	case r.State == aplomb.Bad:
+		return errWithdrawn
+	}
+	return errWaiting
+}
+
+// deployedText is what people read last of a deploy: what is live now, what it took, and what to do if it is bad.
+func (c *call) deployedText(r release.Deployed, note string, took time.Duration, noLive bool) []string {
+	name := string(r.Release)
+	if note != "" {
+		name += fmt.Sprintf(" %q", note)
+	}
+	sent := fmt.Sprintf("%s, %s sent. %s.", countText(r.FilesUploaded, "file"), sizeText(r.BytesUploaded), tookText(took))
+	flag := c.siteFlag(r.Site)
+	switch {
+	case r.State == aplomb.Live && r.Known && r.From == r.Release:
+		return []string{fmt.Sprintf("%s is live already: these very files. Nothing changed. %s.", name, tookText(took)), r.URL}
+	case r.State == aplomb.Live:
+		was := " for the first time"
+		if r.From != "" {
+			was = fmt.Sprintf(" (was %s)", r.From)
+		}
+		lines := []string{fmt.Sprintf("%s is live%s. %s", name, was, sent), r.URL}
+		if r.From != "" {
+			lines = append(lines, "If it is bad: aplomb rollback"+flag)
+		}
+		return lines
+	case noLive && r.State == aplomb.Uploaded:
+		return []string{fmt.Sprintf("%s is uploaded and not live. %s", name, sent), fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag)}
+	}
+	lines := []string{fmt.Sprintf("%s is %s. %s", name, r.State, sent)}
+	if r.Why != "" {
+		lines = append(lines, sentence(r.Why))
+	}
+	return append(lines, "Production: "+c.liveText(r)+" How far it is: aplomb status"+flag)
+}
+
+// liveText says what is live where the release in question is not.
+func (c *call) liveText(r release.Deployed) string {
+	if r.From == "" {
+		return "nothing is live yet."
+	}
+	return fmt.Sprintf("%s is live.", r.From)
+}
+
+// siteFlag repeats --site in a command that people are told to run, where they needed it for this one.
+func (c *call) siteFlag(site aplomb.SiteName) string {
+	flags := ""
+	if c.flags.site != "" {
+		flags = " --site " + string(site)
+	}
+	if c.flags.api != "" {
+		flags += " --api " + shellWord(c.flags.api)
+	}
+	return flags
+}
+
+func warningText(w aplomb.Warning) string {
+	switch {
+	case w.Path == "":
+		return w.Text
+	case w.Line > 0:
+		return fmt.Sprintf("%s line %d: %s", w.Path, w.Line, w.Text)
+	}
+	return w.Path + ": " + w.Text
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"aplomb"
+)
+
+// machineName is the file of settings that belong to this machine. It lies in the data folder and never travels.
+const machineName = "machine.toml"
+
+// The addresses of a server that was told none. Both are this machine's alone.
+const (
+	defaultListen = "127.0.0.1:8080"
+	defaultAPI    = "127.0.0.1:9400"
+)
+
+// machineSettings are the keys of machine.toml.
+type machineSettings struct {
+	Listen    []string `toml:"listen"`
+	ListenTLS []string `toml:"listen_tls"`
+	Cert      string   `toml:"cert"`
+	Key       string   `toml:"key"`
+	API       string   `toml:"api"`
+}
+
+func machineKeys() []string { return []string{"listen", "listen_tls", "cert", "key", "api"} }
+
+// loadMachine reads D/machine.toml; the zero value where there is none.
+func loadMachine(dir string) (machineSettings, error) {
+	var m machineSettings
+	file := filepath.Join(dir, machineName)
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return m, aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s cannot be read", file), reasonOf(err), "make it readable for this user").Because(err)
+	}
+	_, err = decodeTOML(file, data, &m, machineKeys())
+	return m, err
+}
+
+// over lets flags go before the file, and the defaults after both.
+func (m machineSettings) over(flags machineSettings) machineSettings {
+	if len(flags.Listen) > 0 {
+		m.Listen = flags.Listen
+	}
+	if len(flags.ListenTLS) > 0 {
+		m.ListenTLS = flags.ListenTLS
+	}
+	if flags.Cert != "" {
+		m.Cert = flags.Cert
+	}
+	if flags.Key != "" {
+		m.Key = flags.Key
+	}
+	if flags.API != "" {
+		m.API = flags.API
+	}
+	if len(m.Listen) == 0 && len(m.ListenTLS) == 0 {
+		m.Listen = []string{defaultListen}
+	}
+	if m.API == "" {
+		m.API = defaultAPI
+	}
+	return m
+}
+
+// check refuses settings that contradict each other, before anything is opened.
+func (m machineSettings) check() error {
+	if len(m.ListenTLS) > 0 && (m.Cert == "" || m.Key == "") {
+		return usage("HTTPS needs a certificate and its key", "an address for TLS was named without both", "aplomb up --tls-listen :443 --cert cert.pem --key key.pem")
+	}
+	for _, addr := range append(append([]string{m.API}, m.Listen...), m.ListenTLS...) {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return usage(fmt.Sprintf("%q is not an address to listen on", addr), err.Error(), "aplomb up --listen 127.0.0.1:8080")
+		}
+	}
+	return nil
+}
+
+// defaultDir returns where this user's data lies unless told otherwise.
+func defaultDir(getenv func(string) string) (string, error) {
+	if base := getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "aplomb"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usage("it is not clear where the data is to lie", "this user has no home folder", "aplomb up --dir DIR")
+	}
+	return filepath.Join(home, ".local", "share", "aplomb"), nil
+}
+
+// siteURL returns the address at which people on this machine, or where DNS leads here, reach a site.
+func siteURL(m machineSettings, bound []net.Addr) func(aplomb.Site) string {
+	scheme := "http"
+	if len(m.Listen) == 0 {
+		scheme = "https"
+	}
+	port := ""
+	if len(bound) > 0 {
+		if tcp, ok := bound[0].(*net.TCPAddr); ok && !(scheme == "http" && tcp.Port == 80 || scheme == "https" && tcp.Port == 443) {
+			port = fmt.Sprintf(":%d", tcp.Port)
+		}
+	}
+	return func(s aplomb.Site) string {
+		if len(s.Hosts) == 0 {
+			return ""
+		}
+		return scheme + "://" + string(s.Hosts[0]) + port + "/"
+	}
+}

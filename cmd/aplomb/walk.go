@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"aplomb"
+)
+
+// found is one file of a folder. path is its URL path; the file itself is at path[1:] under the folder's root.
+type found struct {
+	path  string
+	stamp stamp
+}
+
+// walk lists the files under root, sorted by URL path. What is not a plain file or folder is an error that names it: a symlink
+// served by accident can show a file that was never meant for anybody.
+func walk(root *os.Root) ([]found, error) {
+	w := walker{list: make([]found, 0, 1024)}
+	if err := w.folder(root, "/"); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(w.list, func(a, b found) int { return strings.Compare(a.path, b.path) })
+	return w.list, nil
+}
+
+type walker struct{ list []found }
+
+// folder adds what is in one folder. Each name is looked up in its own opened folder, so that the cost of a file does not
+// grow with its depth, and a folder that is replaced on the way leads nowhere else.
+func (w *walker) folder(dir *os.Root, prefix string) error {
+	f, err := dir.Open(".")
+	if err != nil {
+		return cannotRead(prefix, err)
+	}
+	entries, err := f.ReadDir(-1)
+	f.Close()
+	if err != nil {
+		return cannotRead(prefix, err)
+	}
+	for _, e := range entries {
+		if err := w.entry(dir, prefix+e.Name(), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) entry(dir *os.Root, path string, e fs.DirEntry) error {
+	if !utf8.ValidString(path) {
+		return aplomb.NewError(aplomb.CodePath, fmt.Sprintf("the name %q cannot be a URL", path), "it is not valid UTF-8", "rename it, and deploy again")
+	}
+	if e.IsDir() {
+		sub, err := dir.OpenRoot(e.Name())
+		if err != nil {
+			return cannotRead(path, err)
+		}
+		defer sub.Close()
+		return w.folder(sub, path+"/")
+	}
+	info, err := dir.Lstat(e.Name())
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return changedWhileRead(path)
+		}
+		return cannotRead(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return notAFile(path, info.Mode())
+	}
+	w.list = append(w.list, found{path: path, stamp: stampOf(info)})
+	return nil
+}
+
+func notAFile(path string, mode fs.FileMode) error {
+	kind := "something other than a file"
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		kind = "a symbolic link"
+	case mode&fs.ModeNamedPipe != 0:
+		kind = "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		kind = "a socket"
+	case mode&fs.ModeDevice != 0:
+		kind = "a device"
+	}
+	return aplomb.NewError(aplomb.CodePath, fmt.Sprintf("%s is %s", path, kind),
+		"a release holds plain files alone, so that what is served is what was in the folder",
+		"replace it with a copy of the file, or delete it, and deploy again")
+}
+
+func cannotRead(path string, err error) error {
+	return aplomb.NewError(aplomb.CodeNoFolder, fmt.Sprintf("%s cannot be read", path), reasonOf(err),
+		"make it readable for this user, and deploy again").Because(err)
+}
+
+func changedWhileRead(path string) error {
+	return aplomb.NewError(aplomb.CodeMissing, fmt.Sprintf("%s changed while it was read", path),
+		"a build seems to be writing into the folder", "wait for the build to end, and deploy again")
+}
