@@ -1,13 +1,16 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"aplomb"
 	"aplomb/blob"
@@ -246,6 +249,72 @@ func TestRollbackGoesOnWhenItsClientGoesAway(t *testing.T) {
 	h.stop() // waits for the act
 	if st, err := h.m.Status(t.Context(), "shop"); err != nil || st.Live != "r1" || st.LastAct.Kind != aplomb.FactRolledBack {
 		t.Errorf("after the interrupt: %+v, %v, want r1 live", st, err)
+	}
+}
+
+func TestActHasATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s, _ := bareServer(t, Config{})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := s.newRequest(httptest.NewRequest("POST", "/", nil).WithContext(gone))
+	act := s.act(func(ctx context.Context, _ http.ResponseWriter, _ *request) (any, error) {
+		if _, bounded := ctx.Deadline(); ctx.Err() != nil || !bounded {
+			t.Errorf("an act whose client is gone: %v, bounded = %t, want it to run, for a bounded time", ctx.Err(), bounded)
+		}
+		return nil, nil
+	})
+	if _, err := act(httptest.NewRecorder(), r); err != nil {
+		t.Error(err)
+	}
+}
+
+// deadlines remembers the last read deadline that a handler set.
+type deadlines struct {
+	http.ResponseWriter
+	read []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error { d.read = append(d.read, at); return nil }
+
+func TestBodysDeadlineEndsWithTheBody(t *testing.T) {
+	t.Parallel()
+	s, _ := bareServer(t, Config{})
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	r := s.newRequest(httptest.NewRequest("POST", "/", strings.NewReader("{}")))
+	if err := decode(w, r, maxBody, &whyBody{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.read) != 2 || w.read[0].IsZero() || !w.read[1].IsZero() {
+		t.Errorf("read deadlines %v, want one and then none: it would end the request while its act runs", w.read)
+	}
+}
+
+func TestStopDoesNotWaitForAClientThatStalls(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]string{
+		"an act":   "POST /v1/sites/shop/rollback HTTP/1.1\r\nContent-Type: application/json",
+		"a stream": "PUT /v1/uploads/%s/blobs HTTP/1.1\r\nContent-Type: application/vnd.aplomb.blobs",
+	} {
+		h := newHouse(t)
+		up, err := h.socket(t).Begin(t.Context(), "", listing(page("one")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := dialSocket(t.Context(), h.s.Endpoint().Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, strings.Replace(begin, "%s", up.ID, 1)+"\r\nHost: x\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+			t.Fatalf("%s: %q, %v", name, line, err)
+		}
+		begun := time.Now()
+		h.stop() // bodyTimeout, were it to wait
+		if took := time.Since(begun); took > bodyTimeout/2 {
+			t.Errorf("%s: stopping took %s", name, took)
+		}
 	}
 }
 

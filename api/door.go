@@ -66,6 +66,9 @@ func (s *Server) gate(next http.Handler, let func(*http.Request) (caller, *aplom
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if r.Body != http.NoBody {
+			limitRest(w) // until a handler wants it
+		}
 		c, refusal := let(r)
 		if cross.Check(r) != nil || fromElsewhere(r) {
 			refusal = aplomb.NewError(aplomb.CodeForbidden, "The request was not looked at",

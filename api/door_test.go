@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -175,6 +176,22 @@ func TestTCPRefusesMoreRequestsThanItCanAnswerAtOnce(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 200 {
 		t.Errorf("after the others: %d, want 200", resp.StatusCode)
+	}
+}
+
+func TestRefusedRequestWhoseBodyNeverComesIsLetGo(t *testing.T) {
+	t.Parallel()
+	addr, _, _ := tcpDoor(t, http.HandlerFunc(echo))
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(bodyTimeout))
+	fmt.Fprintf(conn, "POST /v1/sites/shop/rollback HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n", addr)
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), " 401 ") {
+		t.Errorf("answer %.40q, then %v, want 401 and the end of the connection", answer, err)
 	}
 }
 

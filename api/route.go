@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -191,6 +192,11 @@ func limitWrite(w http.ResponseWriter) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 }
 
+// limitRest bounds how long net/http waits for what a handler left of a body, which it reads before the next request.
+func limitRest(w http.ResponseWriter) {
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(restTimeout))
+}
+
 // maxBody bounds the JSON of an act.
 const maxBody = 64 << 10
 
@@ -199,11 +205,14 @@ const maxBody = 64 << 10
 func decode(w http.ResponseWriter, r *request, max int64, v any) error {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-	defer rc.SetReadDeadline(time.Time{}) // while it stood, it would end the request's context later
+	stop := context.AfterFunc(r.Context(), func() { rc.SetReadDeadline(time.Unix(1, 0)) })
 	err := decodeStrictly(http.MaxBytesReader(w, r.Body, max), v)
+	stop()
 	if err == nil {
+		rc.SetReadDeadline(time.Time{}) // the body is whole; a deadline would end the request while its act runs
 		return nil
 	}
+	limitRest(w)
 	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return aplomb.NewError(aplomb.CodeLimit, "The request is too large",
 			fmt.Sprintf("its body is larger than %d bytes", big.Limit), "send less at once")

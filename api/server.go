@@ -141,6 +141,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	// bodyTimeout bounds reading a JSON body, and each silence within a stream of blobs.
 	bodyTimeout = 2 * time.Minute
+	// restTimeout bounds waiting for a body that nobody reads.
+	restTimeout = time.Second
 	// writeTimeout bounds writing an answer, and each line of a stream of facts.
 	writeTimeout = 30 * time.Second
 )

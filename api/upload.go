@@ -53,6 +53,7 @@ func (s *Server) receive(w http.ResponseWriter, r *request) (any, error) {
 	}
 	body := &steadyBody{body: r.Body, deadline: rc.SetReadDeadline}
 	stop := context.AfterFunc(r.Context(), body.end)
+	defer limitRest(w)
 	defer stop()
 	got, err := s.manager.Receive(r.Context(), r.PathValue("upload"), body)
 	if err != nil {
