@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"aplomb/api":               {"aplomb", "aplomb/release", "aplomb/ledger"},
 	"aplomb/cmd/aplomb":        {"*"},
 	"aplomb/e2e":               {},
+	"aplomb/bench":             {},
 }
 
 // mayNotImport are the rules that are worth a reason of their own. A path that ends in "/" stands for all below it.
