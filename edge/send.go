@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"aplomb"
@@ -143,7 +144,7 @@ func (o *sender) write(w http.ResponseWriter, r *http.Request, host aplomb.Host,
 	var failed *fs.PathError
 	switch {
 	case err == nil && n == length:
-	case err == nil, errors.As(err, &failed), errors.Is(err, io.ErrUnexpectedEOF):
+	case err == nil, errors.As(err, &failed), errors.Is(err, syscall.EIO), errors.Is(err, io.ErrUnexpectedEOF):
 		o.lg.Error("blob not served to the end", "sent", n, "want", length, "err", err)
 		o.report(r, host, http.StatusInternalServerError, CauseEdge)
 		panic(http.ErrAbortHandler)
