@@ -19,9 +19,10 @@ const (
 	encodeStep = 32       // files encoded at a time in the background
 )
 
-// encodeQuick makes the quick encodings of documents and then of the smallest files, within a budget. Failing costs
-// visitors bytes, not pages, so it is logged and no error.
-func (m *Manager) encodeQuick(ctx context.Context, manifest aplomb.Manifest) {
+// encodeQuick makes the quick encodings of the files that are new, documents and then the smallest first, within a budget.
+// Failing costs visitors bytes, not pages, so it is logged and no error.
+func (m *Manager) encodeQuick(ctx context.Context, manifest aplomb.Manifest, fresh map[aplomb.Digest]bool) {
+	manifest.Files = slices.DeleteFunc(slices.Clone(manifest.Files), func(f aplomb.File) bool { return !fresh[f.Digest] })
 	var pick []blob.Source
 	left := int64(quickBytes)
 	for _, s := range m.lacking(manifest, blob.Quick) {

@@ -58,10 +58,11 @@ type Manager struct {
 	leases  int // open batches of uploads
 	damaged map[aplomb.Digest]blob.Damage
 
-	encode  chan aplomb.SiteName // sites with a new live release
-	workers workerMemo
-	encoded encodedMemo
-	running sync.WaitGroup
+	encode    chan aplomb.SiteName // sites with a new live release
+	workers   workerMemo
+	encoded   encodedMemo
+	manifests manifestCache
+	running   sync.WaitGroup
 }
 
 // New returns a manager that does nothing until Start.

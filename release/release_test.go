@@ -94,7 +94,7 @@ func (f *faulty) fail(plan ...string) {
 
 // house is everything a manager works with; restart gives a new manager on what the old one left.
 type house struct {
-	t     *testing.T
+	t     testing.TB
 	edge  *fakeEdge
 	led   *faulty
 	blobs blob.Store
@@ -104,13 +104,16 @@ type house struct {
 	freed int
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB, with ...blob.Store) *house {
 	h := &house{
 		t:     t,
 		edge:  &fakeEdge{routes: map[aplomb.SiteName]aplomb.Route{}, refuse: map[aplomb.ReleaseID]error{}},
 		led:   &faulty{Ledger: ledger.NewMemory()},
 		blobs: blob.NewMemory(),
 		now:   time.Date(2026, 3, 2, 14, 0, 0, 0, time.UTC),
+	}
+	for _, blobs := range with {
+		h.blobs = blobs
 	}
 	h.m = h.manager()
 	t.Cleanup(func() { h.m.Close(); h.led.Close() })
@@ -187,13 +190,12 @@ func (h *house) deployFiles(content map[string]string, with ...func(*UploadReque
 
 func stream(content map[string]string, missing []aplomb.Digest) *bytes.Buffer {
 	var b bytes.Buffer
-	for _, d := range missing {
-		for _, c := range content {
-			if aplomb.Sum([]byte(c)) == d {
-				if err := WriteBlob(&b, blob.Ref{Digest: d, Size: int64(len(c))}, strings.NewReader(c)); err != nil {
-					panic(err)
-				}
-				break
+	for _, c := range content {
+		d := aplomb.Sum([]byte(c))
+		if i := slices.Index(missing, d); i >= 0 {
+			missing = slices.Delete(slices.Clone(missing), i, i+1)
+			if err := WriteBlob(&b, blob.Ref{Digest: d, Size: int64(len(c))}, strings.NewReader(c)); err != nil {
+				panic(err)
 			}
 		}
 	}

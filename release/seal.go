@@ -57,7 +57,8 @@ func (m *Manager) seal(ctx context.Context, u *upload) (aplomb.Release, []aplomb
 	if err != nil {
 		return aplomb.Release{}, nil, fmt.Errorf("encode the settings: %w", err)
 	}
-	m.encodeQuick(ctx, manifest)
+	m.manifests.keep(digest, int64(len(body)), manifest)
+	m.encodeQuick(ctx, manifest, u.fresh)
 	rel := aplomb.Release{Seal: aplomb.SealOf(u.req.Files, settings), Manifest: digest, Files: len(manifest.Files), By: u.ask.Actor, Note: u.req.Note}
 	for _, f := range manifest.Files {
 		rel.Bytes += f.Size

@@ -88,30 +88,6 @@ func (d *driver) loadSent() {
 	}
 }
 
-// manifest reads a release's sealed manifest; an unreadable one is logged and comes back empty.
-func (d *driver) manifest(r aplomb.Release) aplomb.Manifest {
-	b, err := readBlob(d.m.cfg.Blobs, r.Manifest)
-	if err != nil {
-		d.m.lg.Warn("manifest not read", "site", d.name, "release", r.ID, "err", err)
-		return aplomb.Manifest{}
-	}
-	m, err := aplomb.DecodeManifest(b)
-	if err != nil {
-		d.m.lg.Warn("manifest not understood", "site", d.name, "release", r.ID, "err", err)
-		return aplomb.Manifest{}
-	}
-	return m
-}
-
-// whole reports whether every byte a release needs is there: its manifest, and each file by presence and size.
-func (d *driver) whole(r aplomb.Release) bool {
-	if r.Collected {
-		return false
-	}
-	m := d.manifest(r)
-	return len(m.Files) > 0 && len(d.m.cfg.Blobs.Missing(refs(m.Files))) == 0
-}
-
 // Bounds of the search for service workers in the texts of a release.
 const (
 	workerTextBytes  = 512 << 10 // of one file

@@ -32,6 +32,7 @@ type upload struct {
 	mu       sync.Mutex
 	batch    blob.Batch
 	want     map[aplomb.Digest]int64 // what is still missing
+	fresh    map[aplomb.Digest]bool  // what has arrived
 	received Received
 	keys     []aplomb.Digest // small files that begin like a private key
 	sent     time.Duration
@@ -56,7 +57,7 @@ func (m *Manager) Begin(ctx context.Context, ask Ask, req UploadRequest) (Upload
 	if err != nil {
 		return Upload{}, d.tell(err)
 	}
-	u := &upload{id: newID(), d: d, ask: ask, req: req, begun: begun, batch: batch, want: map[aplomb.Digest]int64{}, lastByte: begun}
+	u := &upload{id: newID(), d: d, ask: ask, req: req, begun: begun, batch: batch, want: map[aplomb.Digest]int64{}, fresh: map[aplomb.Digest]bool{}, lastByte: begun}
 	err = d.do(ctx, func(ctx context.Context) error {
 		why := ask.Why
 		if why == "" {
@@ -288,6 +289,7 @@ func (u *upload) put(ref blob.Ref, r io.Reader) error {
 		u.keys = append(u.keys, ref.Digest)
 	}
 	delete(u.want, ref.Digest)
+	u.fresh[ref.Digest] = true
 	u.received.Files++
 	u.received.Bytes += ref.Size
 	return nil
