@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"aplomb"
 )
@@ -32,7 +33,7 @@ type made struct {
 
 // Encode makes the forms of sources that are worth it and lack them at the effort's level, keeps those that are smaller and
 // records them. Quick uses all processors, Best one. A source that is absent or damaged is passed over. What was
-// recorded before an error stays.
+// recorded before an error stays. Best works at the lowest priority: whoever serves comes first.
 func Encode(ctx context.Context, s Store, sources []Source, effort Effort) error {
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,6 +83,13 @@ func encodeAll(ctx context.Context, s Store, sources []Source, effort Effort) (_
 					close(results)
 				}
 			}()
+			if effort == Best {
+				// The thread is not unlocked: it ends with this goroutine, and its low priority with it.
+				runtime.LockOSThread()
+				if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19); err != nil {
+					return fmt.Errorf("lower the priority: %w", err)
+				}
+			}
 			return encodeSome(ctx, s, sources, &next, effort, results)
 		})
 	}
