@@ -373,6 +373,25 @@ func TestDroppedDoubledAndReorderedLinesAreFoundByVerify(t *testing.T) {
 	}
 }
 
+func TestFileThatLosesItsLastLinesWhileInUseIsFoundByVerify(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := mustOpen(t, dir, Config{})
+	add(t, j, "shop", 4)
+	path := segmentsOf(t, dir, "shop")[0]
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, int64(bytes.LastIndexByte(b[:len(b)-1], '\n')+1)); err != nil {
+		t.Fatal(err)
+	}
+	n, head, err := j.Verify(t.Context(), "shop")
+	if !errors.Is(err, aplomb.ErrDegraded) || !strings.Contains(err.Error(), "facts 4 to 4 are missing") || n != 3 || head.N != 3 {
+		t.Errorf("Verify = %d, %+v, %v, want fact 4 missing", n, head, err)
+	}
+}
+
 func TestNewerFormatIsLeftAloneAndNotRecovered(t *testing.T) {
 	t.Parallel()
 	o := newOriginal(t, 13)
