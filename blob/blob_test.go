@@ -78,7 +78,3 @@ func damageFile(t testing.TB, path string, change func([]byte) []byte) {
 		t.Fatal(err)
 	}
 }
-
-const childAct = "BLOB_TEST_CHILD"
-
-func runChild(string) int { return 0 }

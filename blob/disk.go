@@ -194,6 +194,8 @@ func (s *Disk) Close() error {
 		return nil
 	}
 	err := s.encodings.close()
+	// Closing alone would leave the lock to a child that is being started at this moment, until it has exec'd.
+	err = errors.Join(err, unix.Flock(int(s.lock.Fd()), unix.LOCK_UN))
 	return errors.Join(err, s.lock.Close())
 }
 

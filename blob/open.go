@@ -97,7 +97,7 @@ func (s *Disk) hashFile(ctx context.Context, fd int, p *pace) (aplomb.Digest, er
 	defer s.buffers.Put(buf)
 	h := sha256.New()
 	for {
-		n, err := again(func() (int, error) { return unix.Read(fd, *buf) })
+		n, err := s.sys.read(fd, *buf)
 		if err != nil {
 			return aplomb.Digest{}, err
 		}

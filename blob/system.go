@@ -11,11 +11,12 @@ import (
 	"aplomb"
 )
 
-// system is what durability hangs on. Tests replace single calls by ones that fail, or that do what is asked and
-// report a failure.
+// system is what the store's promises hang on. Tests replace single calls by ones that fail, or that do what is asked
+// and report a failure.
 type system struct {
 	create func(path string) (fd int, err error)
 	write  func(fd int, p []byte) (int, error)
+	read   func(fd int, p []byte) (int, error)
 	fsync  func(fd int) error
 	syncfs func(fd int) error
 	rename func(from, to string) error
@@ -30,6 +31,9 @@ func linux() system {
 		},
 		write: func(fd int, p []byte) (int, error) {
 			return again(func() (int, error) { return unix.Write(fd, p) })
+		},
+		read: func(fd int, p []byte) (int, error) {
+			return again(func() (int, error) { return unix.Read(fd, p) })
 		},
 		fsync:  func(fd int) error { return againErr(func() error { return unix.Fsync(fd) }) },
 		syncfs: func(fd int) error { return againErr(func() error { return unix.Syncfs(fd) }) },
