@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long anything may take that is expected to happen at once on a machine with nothing else to do.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 // machine is one person's machine: a data folder, two addresses, and a home. It outlives the servers started on it.
 type machine struct {
