@@ -316,6 +316,9 @@ func stateOf(snap ledger.Snapshot) (rollout.State, error) {
 		}
 		s.Releases[aplomb.ReleaseID(id)] = r
 	}
+	if s.N == 0 {
+		s.N = snap.Head.N // as a recovery wrote it
+	}
 	if s.N != snap.Head.N {
 		return s, fmt.Errorf("the state is of n %d, the head is %d", s.N, snap.Head.N)
 	}

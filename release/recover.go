@@ -58,8 +58,7 @@ func (d *driver) recover(ctx context.Context, ask Ask) (Recovered, error) {
 	served, has := d.served()
 	snap, _ := d.m.cfg.Ledger.Load(ctx, d.name) // its longest valid prefix, whatever it is
 	prefix, _ := stateOf(snap)
-	state := rebuild(d, prefix, served, has)
-	state.N = max(snap.Head.N, served.Head.N) + 1
+	state := rebuild(d, prefix, served, has) // its N stays 0: the ledger alone knows the highest n there may have been
 	if err := state.Check(); err != nil {
 		return Recovered{}, fmt.Errorf("rebuild %s: %w", d.name, err)
 	}
@@ -76,9 +75,7 @@ func (d *driver) recover(ctx context.Context, ask Ask) (Recovered, error) {
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recover %s: %w", d.name, err)
 	}
-	if head.N != state.N {
-		return Recovered{}, fmt.Errorf("recover %s: the new chain is at n %d, the state at %d: %w", d.name, head.N, state.N, aplomb.ErrInternal)
-	}
+	state.N = head.N
 	d.state, d.head, d.degraded, d.unrecorded = state, head, nil, nil
 	d.publish()
 	d.m.lg.Warn("ledger recovered", "site", d.name, "n", head.N, "set_aside", aside, "lost", lost)
