@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -140,16 +141,17 @@ func firstWord(cmd *cobra.Command, args []string) string {
 
 // actor is who asks: for the timeline, not for permission.
 func (c *call) actor() string {
-	for _, name := range []string{c.flags.actor, c.getenv("APLOMB_ACTOR"), c.getenv("USER"), c.getenv("LOGNAME")} {
-		if name != "" {
-			return name
-		}
+	if name := c.namedActor(); name != "" {
+		return name
 	}
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}
 	return "unknown"
 }
+
+// namedActor is who the flag or the environment says asks; "" lets the server look whose process asks.
+func (c *call) namedActor() string { return cmp.Or(c.flags.actor, c.getenv("APLOMB_ACTOR")) }
 
 // say writes one line of talk.
 func (c *call) say(line string) { io.WriteString(c.stderr, line+"\n") }

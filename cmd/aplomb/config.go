@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"aplomb"
@@ -76,6 +77,13 @@ func parseConfig(file string, data []byte) (config, error) {
 		if _, err := aplomb.ParseHost(h); err != nil {
 			return config{}, cfg.badValue("hosts", err)
 		}
+	}
+	if known := aplomb.Frameworks(); cfg.Framework != "" && !slices.Contains(known, cfg.Framework) {
+		why := "the frameworks are " + strings.Join(known, ", ")
+		if near := nearest(cfg.Framework, known); near != "" {
+			why = fmt.Sprintf("did you mean %q?", near)
+		}
+		return config{}, cfg.badValue("framework", errors.New(why))
 	}
 	if filepath.IsAbs(cfg.Dir) || cfg.Dir != "" && !filepath.IsLocal(cfg.Dir) {
 		return config{}, cfg.badValue("dir", errors.New("the folder must be inside the project"))

@@ -28,6 +28,7 @@ func TestAMistakeInTheFileIsShownWithLineAndColumn(t *testing.T) {
 		{"no such table", "[rehearsal]\nmode = \"x\"\n", "aplomb.toml:1:"},
 		{"bad name", "\nsite = \"Shop Floor\"\n", "aplomb.toml:2"},
 		{"bad host", "hosts = [\"a b\"]\n", "aplomb.toml:1"},
+		{"bad framework", "framework = \"vitte\"\n", "aplomb.toml:1"},
 		{"dir climbs", "dir = \"../other\"\n", "aplomb.toml:1"},
 		{"dir absolute", "site=\"a\"\ndir = \"/srv\"\n", "aplomb.toml:2"},
 	}

@@ -26,9 +26,6 @@ type outputFolder struct {
 func findFolder(arg string, cfg config) (outputFolder, error) {
 	project := os.DirFS(cfg.base)
 	f := outputFolder{project: cfg.base}
-	if g, ok := detect(project); ok {
-		f.framework = g.Framework
-	}
 	switch {
 	case arg != "":
 		abs, err := filepath.Abs(arg)
@@ -37,16 +34,20 @@ func findFolder(arg string, cfg config) (outputFolder, error) {
 		}
 		f.path = abs
 		if rel, err := filepath.Rel(cfg.base, abs); err != nil || !filepath.IsLocal(rel) {
-			f.project, f.framework = projectAround(abs), ""
+			f.project = projectAround(abs)
 		}
 	case cfg.Dir != "":
 		f.path, f.why = filepath.Join(cfg.base, cfg.Dir), fmt.Sprintf("%s line %d → %s", configName, cfg.lines["dir"], cfg.Dir)
 	default:
-		dir, framework, why, err := outputOf(project)
+		dir, _, why, err := outputOf(project)
 		if err != nil {
 			return f, err
 		}
-		f.path, f.framework, f.why = filepath.Join(cfg.base, filepath.FromSlash(dir)), framework, why
+		f.path, f.why = filepath.Join(cfg.base, filepath.FromSlash(dir)), why
+	}
+	// Only of its own output folder does a project's framework say how files are named.
+	if g, ok := detect(project); ok && f.path == filepath.Join(cfg.base, filepath.FromSlash(g.Dir)) && slices.Contains(aplomb.Frameworks(), g.Framework) {
+		f.framework = g.Framework
 	}
 	return f, nil
 }

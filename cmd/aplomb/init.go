@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func initialText(r initialised) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "site = %q\n", r.Site)
 	fmt.Fprintf(&b, "dir = %q  # %s\n", r.Dir, r.Why)
-	if r.Framework != "" {
+	if slices.Contains(aplomb.Frameworks(), r.Framework) {
 		fmt.Fprintf(&b, "framework = %q\n", r.Framework)
 	}
 	return b.String()

@@ -42,7 +42,7 @@ func loadMachine(dir string) (machineSettings, error) {
 	if err != nil {
 		return m, aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s cannot be read", file), reasonOf(err), "make it readable for this user").Because(err)
 	}
-	_, err = decodeTOML(file, data, &m, machineKeys())
+	_, err = decodeTOML(shortPath(file), data, &m, machineKeys())
 	return m, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"aplomb"
 	"aplomb/blob"
@@ -52,7 +53,7 @@ func (c *call) verifyFolder(ctx context.Context, dir string) (list []release.Ver
 	for _, site := range sites {
 		v := release.Verified{Site: site, OK: true}
 		if v.Entries, v.Head, err = j.Verify(ctx, site); err != nil {
-			v.OK, v.Problem = false, err.Error()
+			v.OK, v.Problem = false, strings.ReplaceAll(err.Error(), copied, dir)
 		}
 		list = append(list, v)
 	}

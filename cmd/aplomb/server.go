@@ -33,10 +33,7 @@ func (c *call) dial() (*server, error) {
 		return nil, err
 	}
 	client := api.Dial(ep)
-	client.Actor = c.flags.actor
-	if client.Actor == "" {
-		client.Actor = c.getenv("APLOMB_ACTOR")
-	}
+	client.Actor = c.namedActor()
 	c.server = &server{client: client}
 	return c.server, nil
 }

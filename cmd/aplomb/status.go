@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"aplomb"
 	"aplomb/release"
 )
 
@@ -92,7 +93,7 @@ func statusLines(st release.SiteStatus, now time.Time) []string {
 		lines = append(lines, rolloutLine(r, now))
 	}
 	if st.Degraded != "" {
-		lines = append(lines, "  The ledger refuses to write: "+strings.TrimSuffix(st.Degraded, ".")+". The site is served and rollback works. next: aplomb recover")
+		lines = append(lines, "  "+degradedText(st.Site, st.Degraded))
 	}
 	for _, d := range st.Damaged {
 		lines = append(lines, "  Damaged, and not served: "+d)
@@ -106,4 +107,13 @@ func rolloutLine(r release.RolloutStatus, now time.Time) string {
 		name = "a deploy"
 	}
 	return fmt.Sprintf("  %s by %s: %s, begun %s", name, r.By, r.Stage, agoText(now.Sub(r.Since)))
+}
+
+// degradedText says what a ledger that refuses to write means, and what to do.
+func degradedText(site aplomb.SiteName, why string) string {
+	why = strings.TrimSuffix(why, " ("+string(aplomb.CodeDegraded)+")")
+	if !strings.Contains(why, "refuses to write") {
+		why = "the ledger refuses to write: " + why
+	}
+	return fmt.Sprintf("%s. The site is served and rollback works. next: aplomb recover --site %s", sentence(why), site)
 }

@@ -321,7 +321,7 @@ func (c *call) sayUp(h *house) {
 	c.say(fmt.Sprintf("sites on %s, api on %s, data in %s", strings.Join(sites, ", "), h.api.Endpoint(), h.dir))
 	degraded := h.manager.Degraded()
 	for _, site := range slices.Sorted(maps.Keys(degraded)) {
-		c.say(fmt.Sprintf("%s: the ledger refuses to write: %s. The site is served and rollback works. next: aplomb recover --site %s", site, degraded[site], site))
+		c.say(degradedText(site, degraded[site]))
 	}
 	if h.journal == nil {
 		c.say("the ledger cannot be opened; the log says why. The sites are served and rollback works.")
