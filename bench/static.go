@@ -156,11 +156,7 @@ func (r *run) caddy(dir string, tls bool, cert, key string) (*server, error) {
 	}
 	site := "http://" + addr + " {\n"
 	if tls {
-		_, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			return nil, err
-		}
-		site = "https://shop.localhost:" + port + " {\n\tbind 127.0.0.1\n\ttls " + cert + " " + key + "\n"
+		site = "https://" + addr + " {\n\ttls " + cert + " " + key + "\n"
 	}
 	conf := filepath.Join(r.dir, "Caddyfile")
 	text := "{\n\tadmin off\n\tauto_https off\n}\n" + site + "\troot * " + dir + "\n\tfile_server\n\theader Cache-Control no-cache\n}\n"
@@ -193,27 +189,23 @@ var requestsDone = regexp.MustCompile(`(?m)^\s*(\d+) requests in|requests: \d+ t
 func (r *run) cost(proto string, w workload, p peer) (float64, error) {
 	url := "http://" + p.s.addr + w.path
 	if proto != "h1" {
-		_, port, err := net.SplitHostPort(p.s.addr)
-		if err != nil {
-			return 0, err
-		}
-		url = "https://shop.localhost:" + port + w.path
+		url = "https://" + p.s.addr + w.path
 	}
-	headers := []string{"Host: shop.localhost"}
-	if p.name == "Caddy" && proto == "h1" {
-		headers = []string{"Host: " + p.s.addr}
+	host := "shop.localhost"
+	if p.name == "Caddy" {
+		host = p.s.addr
 	}
+	var headers []string
 	if w.etag {
-		tag, err := etag(url, headers[0])
+		tag, err := etag(url, host)
 		if err != nil {
 			return 0, err
 		}
 		headers = append(headers, "If-None-Match: "+tag)
 	}
-	argv := pinned("1", "wrk", "-t1", "-c16", "-d3s")
+	argv := pinned("1", "wrk", "-t1", "-c16", "-d3s", "-H", "Host: "+host)
 	if proto == "TLS h2" {
-		argv = pinned("1", "h2load", "-t1", "-c16", "-m8", "-D3", "--warm-up-time=0")
-		headers = headers[1:]
+		argv = pinned("1", "h2load", "-t1", "-c16", "-m8", "-D3", "--warm-up-time=0", "-H", ":authority: "+host)
 	}
 	for _, h := range headers {
 		argv = append(argv, "-H", h)
@@ -241,7 +233,7 @@ func etag(url, host string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, req.Host, _ = strings.Cut(host, ": ")
+	req.Host = host
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
@@ -262,7 +254,7 @@ func (r *run) certificate() (certFile, keyFile string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	t := x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "shop.localhost"}, DNSNames: []string{"shop.localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	t := x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "shop.localhost"}, DNSNames: []string{"shop.localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, &t, &t, &key.PublicKey, key)
 	if err != nil {
 		return "", "", err

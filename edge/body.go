@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// smallBody is the size up to which bodies are kept in memory; larger ones are sent from their files.
+	// smallBody is the size up to which bodies are kept in memory; larger ones are sent from their files by the kernel.
 	smallBody = 64 << 10
+	// tlsBody is the same for connections that are encrypted here: what has to be read to be sent is cheaper to keep.
+	tlsBody = 512 << 10
 	// bodiesLimit bounds the bytes kept.
 	bodiesLimit = 16 << 20
 

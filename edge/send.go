@@ -38,7 +38,7 @@ type sender struct {
 
 func newSender(lg *slog.Logger, blobs blob.Reader, signal func(Signal)) *sender {
 	o := &sender{lg: lg, blobs: blobs, bodies: newBodies(bodiesLimit), signal: signal, named: map[aplomb.Digest]bool{}}
-	o.copies.New = func() any { b := make([]byte, 32<<10); return &b }
+	o.copies.New = func() any { b := make([]byte, 256<<10); return &b }
 	return o
 }
 
@@ -60,7 +60,11 @@ func (b *opened) close() {
 }
 
 // open opens the form of a file that the client wants most. A form that is damaged gives way to the next.
-func (o *sender) open(e *entry, want accepted) (opened, bool) {
+func (o *sender) open(r *http.Request, e *entry, want accepted) (opened, bool) {
+	most := int64(smallBody)
+	if r.TLS != nil {
+		most = tlsBody
+	}
 	forms := e.codings(o.blobs)
 	for forms != nil {
 		c, ok := want.choose(forms)
@@ -69,31 +73,31 @@ func (o *sender) open(e *entry, want accepted) (opened, bool) {
 		}
 		form := &forms.forms[c]
 		b := opened{size: form.size, coding: c, tag: form.values[0:1:1], length: form.values[1:2:2]}
-		if o.fetch(&form.digest, &b) {
+		if o.fetch(&form.digest, &b, most) {
 			return b, true
 		}
 		want = want.without(c)
 	}
 	b := opened{size: e.size, coding: identity, tag: e.values[tagValue : tagValue+1 : tagValue+1], length: e.values[lengthValue : lengthValue+1 : lengthValue+1]}
-	return b, o.fetch(&e.digest, &b)
+	return b, o.fetch(&e.digest, &b, most)
 }
 
-// fetch gets a blob's bytes, from memory where it is small.
-func (o *sender) fetch(d *aplomb.Digest, b *opened) bool {
-	if b.size <= smallBody {
+// fetch gets a blob's bytes, from memory where it has at most so many.
+func (o *sender) fetch(d *aplomb.Digest, b *opened, most int64) bool {
+	if b.size <= most {
 		if bytes, ok := o.bodies.lookup(d); ok {
 			b.bytes = bytes
 			return true
 		}
 	}
-	if err := o.load(d, b); err != nil {
+	if err := o.load(d, b, most); err != nil {
 		o.nameOnce(*d, err)
 		return false
 	}
 	return true
 }
 
-func (o *sender) load(d *aplomb.Digest, b *opened) error {
+func (o *sender) load(d *aplomb.Digest, b *opened, most int64) error {
 	f, size, err := o.blobs.Open(*d)
 	if err != nil {
 		return err
@@ -102,7 +106,7 @@ func (o *sender) load(d *aplomb.Digest, b *opened) error {
 		f.Close()
 		return fmt.Errorf("%w: has %d bytes, want %d", aplomb.ErrDamaged, size, b.size)
 	}
-	if size > smallBody {
+	if size > most {
 		b.file = f
 		return nil
 	}

@@ -150,7 +150,7 @@ func (o *sender) sendMissing(w http.ResponseWriter, r *http.Request, host aplomb
 		return
 	}
 	want := parseAccepted(r.Header["Accept-Encoding"])
-	b, ok := o.open(a.entry, want)
+	b, ok := o.open(r, a.entry, want)
 	if !ok {
 		o.refuse(w, r, host, why)
 		return
@@ -199,7 +199,7 @@ func (o *sender) sendFile(w http.ResponseWriter, r *http.Request, host aplomb.Ho
 
 func (o *sender) sendWhole(w http.ResponseWriter, r *http.Request, host aplomb.Host, a answer, want accepted) {
 	e := a.entry
-	b, ok := o.open(e, want)
+	b, ok := o.open(r, e, want)
 	if !ok {
 		o.refuse(w, r, host, unreadable)
 		return
@@ -223,7 +223,7 @@ func (o *sender) sendWhole(w http.ResponseWriter, r *http.Request, host aplomb.H
 // sendPart answers a range of the file's own bytes. Encoded forms have no parts: they may be made again with other bytes.
 func (o *sender) sendPart(w http.ResponseWriter, r *http.Request, host aplomb.Host, a answer, start, length int64) {
 	e := a.entry
-	b, ok := o.open(e, accepted{})
+	b, ok := o.open(r, e, accepted{})
 	if !ok {
 		o.refuse(w, r, host, unreadable)
 		return

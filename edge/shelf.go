@@ -118,7 +118,7 @@ func (s *shelf) warm(manifest aplomb.Digest, t *fileTable, out *sender) error {
 	var errs []error
 	for _, e := range t.documents {
 		b := opened{size: e.size}
-		if err := out.load(&e.digest, &b); err != nil {
+		if err := out.load(&e.digest, &b, smallBody); err != nil {
 			errs = append(errs, fmt.Errorf("document %s: %w", e.digest.Short(), err))
 		}
 		b.close()
