@@ -22,13 +22,13 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // traps are the three cases in which servers that make validators of dates and sizes answer 304 where they must not.
 var traps = []trap{
-	{"a", trapFiles("one", "and a line that is not in the other release"), trapFiles("two", ""), [2]time.Time{noon, noon.Add(time.Hour)}},
-	{"b", trapFiles("one", ""), trapFiles("two", ""), [2]time.Time{noon, noon}},
-	{"c", trapFiles("one", ""), trapFiles("two", ""), [2]time.Time{noon.Add(100 * time.Millisecond), noon.Add(900 * time.Millisecond)}},
+	{"a", trapFiles("a", "one", "and a line that is not in the other release"), trapFiles("a", "two", ""), [2]time.Time{noon, noon.Add(time.Hour)}},
+	{"b", trapFiles("b", "one", ""), trapFiles("b", "two", ""), [2]time.Time{noon, noon}},
+	{"c", trapFiles("c", "one", ""), trapFiles("c", "two", ""), [2]time.Time{noon.Add(100 * time.Millisecond), noon.Add(900 * time.Millisecond)}},
 }
 
-func trapFiles(marker, more string) map[string]string {
-	padding := strings.Repeat("All that follows is the same in both releases. ", 40)
+func trapFiles(name, marker, more string) map[string]string {
+	padding := strings.Repeat("All that follows is the same in both releases of "+name+". ", 40)
 	return map[string]string{
 		"index.html":  "<!doctype html><html><head><title>shop</title></head><body><!-- marker:" + marker + " -->" + padding + more + "</body></html>",
 		"about.html":  "<!doctype html><html><head><title>about</title></head><body><!-- marker:" + marker + " -->" + padding + more + "</body></html>",
@@ -36,7 +36,7 @@ func trapFiles(marker, more string) map[string]string {
 		"style.css":   "/* marker:" + marker + " " + padding + more + " */\n",
 		"logo.svg":    "<svg xmlns='http://www.w3.org/2000/svg'><!-- marker:" + marker + " -->" + padding + more + "</svg>",
 		"robots.txt":  "# marker:" + marker + " " + padding + more + "\n",
-		"version.txt": "marker:" + marker + "\n",
+		"version.txt": "marker:" + marker + " of " + name + "\n",
 	}
 }
 
