@@ -104,7 +104,7 @@ func newMachine(t *testing.T) *machine {
 		if m.server != nil {
 			m.kill(t)
 			if t.Failed() {
-				t.Logf("the server's log:\n%s", tail(m.server.log.String(), 6000))
+				t.Logf("the server's log:\n%s", tail(m.server.log.String(), 20000))
 			}
 		}
 	})
