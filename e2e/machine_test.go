@@ -104,7 +104,7 @@ func newMachine(t *testing.T) *machine {
 		if m.server != nil {
 			m.kill(t)
 			if t.Failed() {
-				t.Logf("the server's log:\n%s", tail(m.server.log.String(), 20000))
+				t.Logf("the server's log:\n%s", tail(m.server.log.String(), 6000))
 			}
 		}
 	})
@@ -185,6 +185,23 @@ func (m *machine) stop(t *testing.T) {
 	}
 	if code := m.server.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("the server stopped with exit code %d, want 0:\n%s", code, m.server.log)
+	}
+}
+
+// says waits until the server's log has a text.
+func (m *machine) says(t *testing.T, text string) {
+	t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !strings.Contains(m.server.log.String(), text) {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			t.Errorf("the server does not say %q", text)
+			return
+		}
 	}
 }
 
