@@ -105,7 +105,7 @@ func (e *Edge) prepare(table *Table, before *site, route aplomb.Route) (*Table, 
 	for _, err := range unread {
 		e.lg.Error("kept release cannot be read", "err", err)
 	}
-	if live, ok := route.Find(route.Live); ok {
+	if live, ok := route.Find(route.Live); ok && (before == nil || before.route.Live != route.Live) {
 		if err := e.shelf.warm(live.Manifest, s.live, table.out); err != nil {
 			return nil, fmt.Errorf("%s is not whole: %w", route.Live, err)
 		}

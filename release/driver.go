@@ -74,9 +74,20 @@ func (d *driver) start() {
 	})
 }
 
-// do runs one task. The task gets a context that outlives the caller's: an act that has begun is finished.
+// do runs one task. The task gets a context that outlives the caller's: an act that has begun is finished. What it
+// recorded is acknowledged when the edge's own disk knows of it too: the edge is the anchor that tells an
+// acknowledged fact from a torn write.
 func (d *driver) do(ctx context.Context, run func(ctx context.Context) error) error {
-	t := task{ctx: context.WithoutCancel(ctx), run: run, done: make(chan error, 1)}
+	anchored := func(ctx context.Context) error {
+		err := run(ctx)
+		if d.degraded == nil && len(d.unrecorded) == 0 {
+			if anchor := d.refresh(ctx, false); anchor != nil {
+				d.m.lg.Warn("the edge does not know the newest fact", "site", d.name, "n", d.head.N, "err", anchor)
+			}
+		}
+		return err
+	}
+	t := task{ctx: context.WithoutCancel(ctx), run: anchored, done: make(chan error, 1)}
 	select {
 	case d.tasks <- t:
 	case <-ctx.Done():

@@ -73,7 +73,7 @@ func (m *Manager) Collect(ctx context.Context) error {
 				if _, err := d.apply(ctx, aplomb.Event{Kind: aplomb.EventCollected, At: now, Actor: "aplomb", Releases: gone}); err != nil {
 					return err
 				}
-				if err := d.refresh(ctx); err != nil {
+				if err := d.refresh(ctx, false); err != nil {
 					return err
 				}
 			}

@@ -79,7 +79,7 @@ func (d *driver) recover(ctx context.Context, ask Ask) (Recovered, error) {
 	d.state, d.head, d.degraded, d.unrecorded = state, head, nil, nil
 	d.publish()
 	d.m.lg.Warn("ledger recovered", "site", d.name, "n", head.N, "set_aside", aside, "lost", lost)
-	return Recovered{Site: d.name, Live: state.Live, Aside: aside, Lost: lost, Head: head, Releases: len(state.Releases)}, d.refresh(ctx)
+	return Recovered{Site: d.name, Live: state.Live, Aside: aside, Lost: lost, Head: head, Releases: len(state.Releases)}, d.refresh(ctx, true)
 }
 
 // rebuild makes a state of the valid part of the chain and of what the edge serves; where they differ, the edge holds.

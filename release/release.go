@@ -127,6 +127,9 @@ func (m *Manager) Promote(ctx context.Context, ask Ask, site aplomb.SiteName, id
 	var out Deployed
 	err = d.do(ctx, func(ctx context.Context) error {
 		before := d.state.Live
+		if d.degraded != nil {
+			return d.degraded
+		}
 		if id == before {
 			out = d.deployed(id, before, begun)
 			out.Known, out.Why = true, fmt.Sprintf("%s is live already", id)

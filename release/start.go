@@ -118,19 +118,19 @@ func (d *driver) resume(ctx context.Context) error {
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
-	return d.refresh(ctx)
+	return d.refresh(ctx, true)
 }
 
-// refresh gives the edge the route of the newest head where it has an older one: after a restart, a recovery, or when
-// releases were collected. The live release stays what it is.
-func (d *driver) refresh(ctx context.Context) error {
+// refresh gives the edge the route of the newest head where it has an older one. The live release stays what it is. An
+// urgent one goes on where the edge cannot write its state.
+func (d *driver) refresh(ctx context.Context, urgent bool) error {
 	served, has := d.served()
 	if d.state.Pending != nil || d.state.Live == "" || has && served.Head == d.head {
 		return nil
 	}
 	in := aplomb.Intent{
 		ID: fmt.Sprintf("%s.%d.refresh", d.name, d.head.N), Kind: aplomb.IntentRoute, Site: d.name,
-		Release: d.state.Live, From: served.Live, Urgent: true, Route: d.state.Route(d.head),
+		Release: d.state.Live, From: served.Live, Urgent: urgent, Route: d.state.Route(d.head),
 	}
 	if _, err := d.m.cfg.Performers[in.Kind](ctx, in); err != nil {
 		return fmt.Errorf("bring the edge up to date: %w", err)
