@@ -35,8 +35,8 @@ type batch struct {
 	s *Disk
 
 	// owned by the caller's goroutine
-	folder string   // tmp/N; "" until the first blob is kept
-	root   *os.File // that folder, opened before anything is written to it: syncfs on it tells of every failed write since
+	folder string   // tmp/N, with a folder for each writer; "" until the first blob is kept
+	root   *os.File // tmp/N, opened before anything is written to it: syncfs on it tells of every failed write since
 	put    []*putFile
 	known  map[aplomb.Digest]struct{} // of put
 	jobs   chan job
@@ -57,9 +57,10 @@ type batch struct {
 // putFile is a blob in tmp/. Its writer owns it until the writers have ended.
 type putFile struct {
 	digest aplomb.Digest
-	tmp    string
-	early  bool // one of the first syncEach: its file stays open for an fsync
-	fd     int  // or -1
+	number int    // in the batch
+	tmp    string // where it was written
+	early  bool   // one of the first syncEach: its file stays open for an fsync
+	fd     int    // or -1
 	stamp  stamp
 }
 
@@ -144,7 +145,7 @@ func (b *batch) putLarge(ref Ref, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = b.write(f, func(fd int) error {
+	err = b.write(0, f, func(fd int) error {
 		return b.stream(ref, r, func(p []byte) error { return b.s.writeAll(fd, p) })
 	})
 	if err != nil {
@@ -205,22 +206,33 @@ func (b *batch) kept(ref Ref) bool {
 
 func (b *batch) newFile(d aplomb.Digest) (*putFile, error) {
 	if b.root == nil {
-		folder := filepath.Join(b.s.dir, tmpFolder, strconv.FormatInt(b.s.batches.Add(1), 10))
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return nil, diskError("create folder", err)
+		if err := b.makeFolders(); err != nil {
+			return nil, err
 		}
-		b.folder = folder
-		root, err := os.Open(folder)
-		if err != nil {
-			return nil, diskError("open folder", err)
-		}
-		b.root = root
 	}
-	f := &putFile{digest: d, tmp: b.folder + "/" + strconv.Itoa(len(b.put)), fd: -1, early: len(b.put) < syncEach}
+	f := &putFile{digest: d, number: len(b.put), fd: -1, early: len(b.put) < syncEach}
 	b.put = append(b.put, f)
 	b.known[d] = struct{}{}
 	return f, nil
 }
+
+func (b *batch) makeFolders() error {
+	b.folder = filepath.Join(b.s.dir, tmpFolder, strconv.FormatInt(b.s.batches.Add(1), 10))
+	for w := range writers {
+		if err := os.MkdirAll(b.writerFolder(w), 0o700); err != nil {
+			return errors.Join(diskError("create folder", err), os.RemoveAll(b.folder))
+		}
+	}
+	root, err := os.Open(b.folder)
+	if err != nil {
+		return errors.Join(diskError("open folder", err), os.RemoveAll(b.folder))
+	}
+	b.root = root
+	return nil
+}
+
+// writerFolder is where a writer makes its files: in one folder, writers would wait for each other.
+func (b *batch) writerFolder(w int) string { return b.folder + "/" + strconv.Itoa(w) }
 
 // start starts the writers; finish ends them.
 func (b *batch) start() {
@@ -229,10 +241,10 @@ func (b *batch) start() {
 	}
 	jobs := make(chan job, 2*writers)
 	b.jobs = jobs
-	for range writers {
+	for w := range writers {
 		b.running.Go(func() {
 			for j := range jobs {
-				b.writeSmall(j)
+				b.writeSmall(w, j)
 			}
 		})
 	}
@@ -246,12 +258,12 @@ func (b *batch) finish() {
 	b.running.Wait()
 }
 
-func (b *batch) writeSmall(j job) {
+func (b *batch) writeSmall(w int, j job) {
 	defer b.s.buffers.Put(j.buf)
 	if b.writeError() != nil {
 		return
 	}
-	err := b.write(j.file, func(fd int) error {
+	err := b.write(w, j.file, func(fd int) error {
 		if err := b.s.writeAll(fd, (*j.buf)[:j.size]); err != nil {
 			return diskError("write", err)
 		}
@@ -270,8 +282,9 @@ func (b *batch) writeError() error {
 	return b.err
 }
 
-// write makes a file and fills it. After an error the file is gone.
-func (b *batch) write(f *putFile, fill func(fd int) error) error {
+// write makes a file in a writer's folder and fills it. After an error the file is gone.
+func (b *batch) write(w int, f *putFile, fill func(fd int) error) error {
+	f.tmp = b.writerFolder(w) + "/" + strconv.Itoa(f.number)
 	fd, err := b.s.sys.create(f.tmp)
 	if err != nil {
 		return diskError("create file", err)
