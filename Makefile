@@ -35,7 +35,7 @@ check: deps ## format, vet, staticcheck, import rules, race tests, and the healt
 	@go run ./scripts/health.go
 
 bench: deps ## measure, each figure next to its anchor (BENCHMARKS.md says how to read it)
-	go test -run='^$$' -bench=. -timeout=60m ./...
+	go run ./bench
 
 soak: deps ## keep it busy for an hour: kills, switches and load
 	APLOMB_FULL=1 go test -count=3 -timeout=90m -run='Kill|Load|Race|Full' ./e2e

@@ -31,13 +31,11 @@ func (r *run) load() error {
 		return err
 	}
 	defer s.stop()
-	var dirs []string
 	for _, key := range []string{"Aa", "Bb"} {
 		dir, err := r.smallSite(key)
 		if err != nil {
 			return err
 		}
-		dirs = append(dirs, dir)
 		if _, err := r.deploy(s, dir); err != nil {
 			return err
 		}

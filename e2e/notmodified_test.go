@@ -195,5 +195,5 @@ func (r trap) checkCache(t *testing.T, c frontCache, v *visitor, back time.Time,
 	if strings.Contains(c.name, "everything") && hits == 0 {
 		t.Errorf("%s kept nothing: it proves nothing", c.name)
 	}
-	t.Log(fmt.Sprintf("%s: release 1 everywhere %v after the rollback, %d answers from its cache", c.name, time.Since(back).Round(time.Millisecond), hits))
+	t.Logf("%s: release 1 everywhere %v after the rollback, %d answers from its cache", c.name, time.Since(back).Round(time.Millisecond), hits)
 }

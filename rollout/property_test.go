@@ -21,7 +21,6 @@ type world struct {
 	open   []int64 // rollouts whose upload is open
 	facts  []aplomb.Fact
 	served aplomb.ReleaseID // what the edge serves: changed by performing an intent only
-	keys   int
 }
 
 // TestHistoryIsLinearAndRollbackNeverChoosesABadRelease: whatever happens in whatever order, with a crash and a
