@@ -2,6 +2,8 @@ package blob_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -184,6 +186,34 @@ func TestEncodeRecordsFormsThatAreServed(t *testing.T) {
 	}
 	if got := s.Encodings(aplomb.Sum(photo)); got != (blob.Encodings{}) {
 		t.Errorf("a jpeg was encoded: %v", got)
+	}
+}
+
+// noBatch is a store that takes nothing any more.
+type noBatch struct {
+	blob.Store
+	err error
+}
+
+func (n noBatch) Begin(context.Context) (blob.Batch, error) { return nil, n.err }
+
+func TestEncodeEndsWithTheFirstError(t *testing.T) {
+	t.Parallel()
+	s := blob.NewMemory()
+	var sources []blob.Source
+	for i := range 50 {
+		c := text(i, 10_000)
+		blobtest.Put(t, s, c)
+		sources = append(sources, blob.Source{Ref: blobtest.Ref(c), Type: "text/css"})
+	}
+	full := noBatch{s, aplomb.ErrNoSpace}
+	if err := blob.Encode(t.Context(), full, sources, blob.Quick); !errors.Is(err, aplomb.ErrNoSpace) {
+		t.Errorf("Encode = %v, want the store's error", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := blob.Encode(ctx, s, sources, blob.Best); !errors.Is(err, context.Canceled) {
+		t.Errorf("Encode = %v, want its context's end", err)
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 
 // Config tunes a disk store. The zero value is right for one machine.
 type Config struct {
-	// OnDamage is told of each damaged blob once, on the goroutine that found it. Nil means that only the log says it.
+	// OnDamage is told of each damaged blob once, on the goroutine that found it; it may use the
+	// store. Nil means that only the log says it.
 	OnDamage func(Damage)
 	// ScrubBytesPerSecond is how fast Scrub reads. 0 means 50 MB/s.
 	ScrubBytesPerSecond int64
@@ -217,7 +218,11 @@ func (s *Disk) damagedPath(d aplomb.Digest) string {
 	return filepath.Join(s.dir, damagedFolder, d.String())
 }
 
+// tell names damage; the zero value is none.
 func (s *Disk) tell(d Damage) {
+	if d == (Damage{}) {
+		return
+	}
 	s.lg.Error("blob damaged", "blob", d.Digest.String(), "file", d.File, "why", d.Why)
 	if s.cfg.OnDamage != nil {
 		s.cfg.OnDamage(d)

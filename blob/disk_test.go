@@ -162,6 +162,42 @@ func TestBlobThatRottedWhileStoppedIsNamedAndNotServed(t *testing.T) {
 	}
 }
 
+func TestWhoeverIsToldOfDamageMayUseTheStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, gone := text(1, 500), text(2, 500)
+	var s *blob.Disk
+	told := 0
+	s = openDisk(t, dir, blob.Config{OnDamage: func(d blob.Damage) {
+		told++
+		if _, _, err := s.Open(d.Digest); !errors.Is(err, aplomb.ErrDamaged) {
+			t.Errorf("Open = %v, want damaged", err)
+		}
+		for _, c := range [][]byte{c, gone} { // fetched from elsewhere, say
+			if aplomb.Sum(c) == d.Digest {
+				blobtest.Put(t, s, c)
+			}
+		}
+	}})
+	blobtest.Put(t, s, c, gone)
+	for _, find := range []func(){
+		func() { s.Open(aplomb.Sum(c)) },
+		func() { s.Missing([]blob.Ref{blobtest.Ref(c), blobtest.Ref(gone)}) },
+		func() { s.Scrub(t.Context()) },
+	} {
+		damageFile(t, blobPath(dir, aplomb.Sum(c)), func(b []byte) []byte { return b[:10] })
+		damageFile(t, blobPath(dir, aplomb.Sum(gone)), func([]byte) []byte { return nil })
+		find()
+		s.Open(aplomb.Sum(c))
+		s.Open(aplomb.Sum(gone))
+		blobtest.Same(t, s, c)
+		blobtest.Same(t, s, gone)
+	}
+	if told != 6 {
+		t.Errorf("told %d times, want each of six damages", told)
+	}
+}
+
 func TestBlobDeletedWhileStoppedIsMissing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

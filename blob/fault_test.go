@@ -208,6 +208,7 @@ func TestNewFolderIsSyncedByEachUploadUntilOneHas(t *testing.T) {
 	dir := t.TempDir()
 	c := text(1, 100)
 	broken := true
+	var mu sync.Mutex // guards synced: folders are synced at the same time
 	var synced []string
 	folder := filepath.Dir(blobPath(dir, aplomb.Sum(c)))
 	s, err := blob.OpenThrough(quiet(), dir, blob.Config{}, func(call blob.Call, do func() error) error {
@@ -215,7 +216,9 @@ func TestNewFolderIsSyncedByEachUploadUntilOneHas(t *testing.T) {
 			if broken && call.Path == folder {
 				return syscall.EIO
 			}
+			mu.Lock()
 			synced = append(synced, call.Path)
+			mu.Unlock()
 		}
 		return do()
 	})

@@ -47,10 +47,12 @@ func (s *Disk) Open(d aplomb.Digest) (File, int64, error) {
 
 // check hashes a blob, once for all who ask at the same time. Its error is what Open answers.
 func (s *Disk) check(d aplomb.Digest) error {
-	_, err, _ := s.checks.Do(string(d[:]), func() (any, error) {
-		_, err := s.examine(context.Background(), d, nil)
+	var damage Damage // set for whoever does the hashing
+	_, err, _ := s.checks.Do(string(d[:]), func() (_ any, err error) {
+		damage, err = s.examine(context.Background(), d, nil)
 		return nil, err
 	})
+	s.tell(damage) // outside, so that whoever is told may use the store
 	return err
 }
 
@@ -139,15 +141,15 @@ func isDamage(err error) bool {
 	}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// setAside moves a damaged file out of the way and names it, once. ino is the inode that was found damaged, 0 when there
-// was no file. Its error is what Open answers from then on, or errReplaced when a good file took the place meanwhile.
+// setAside moves a damaged file out of the way and returns the damage to the first who finds it, to be told. ino is the
+// inode that was found damaged, 0 when there was no file. Its error is what Open answers from then on, or errReplaced
+// when a good file took the place meanwhile.
 func (s *Disk) setAside(d aplomb.Digest, ino uint64, why string) (Damage, error) {
 	damage, news, err := s.moveAside(d, ino, why)
 	if !news {
 		return Damage{}, err
 	}
 	s.encodings.dropForm(d)
-	s.tell(damage)
 	return damage, err
 }
 
@@ -240,7 +242,8 @@ func (s *Disk) holds(ref Ref) bool {
 	case err == nil:
 		return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == ref.Size
 	case isDamage(err):
-		s.setAside(ref.Digest, 0, openFailure(err))
+		damage, _ := s.setAside(ref.Digest, 0, openFailure(err))
+		s.tell(damage)
 	}
 	return false
 }

@@ -21,6 +21,7 @@ func (s *Disk) Scrub(ctx context.Context) ([]Damage, error) {
 		}
 		s.dropCached(d)
 		damage, err := s.examine(ctx, d, p)
+		s.tell(damage)
 		if damage != (Damage{}) {
 			found = append(found, damage)
 		}
