@@ -265,7 +265,7 @@ func (o *original) checkDegraded(t *testing.T, m *machine) {
 		}
 	}
 	f := newFrontEnd(t, "five", 2, nil)
-	for _, args := range [][]string{{"deploy", f.dir}, {"promote", "r1"}, {"undo"}, {"note", "hello"}} {
+	for _, args := range [][]string{{"deploy", f.dir}, {"promote", "r1"}, {"promote", "r2"}, {"promote", "r4"}, {"undo"}, {"note", "hello"}} {
 		if r := m.try(t, append(args, "--site", "shop", "--json")...); r.code != 10 {
 			t.Errorf("writes are refused: %v\nwant exit 10", r)
 		}

@@ -93,11 +93,15 @@ func (d *fullDisk) frontEnd(t *testing.T) frontEnd {
 	return newFrontEnd(t, fmt.Sprintf("end%d", d.next), 3, nil)
 }
 
-// check asks for the site: it shows the live release, with all its scripts.
+// check asks for the site: it shows the live release, and status says so.
 func (d *fullDisk) check(t *testing.T) {
 	t.Helper()
 	if a := d.v.navigate(t, "/"); a.status != http.StatusOK || markerOf(a.body) != d.markers[d.live] {
 		t.Errorf("the site answers %v, want %s, marker %q", a, d.live, d.markers[d.live])
+	}
+	var s struct{ Live string }
+	if d.m.run(t, &s, "status", "--site", "shop"); s.Live != d.live {
+		t.Errorf("status says %q is live, want %s", s.Live, d.live)
 	}
 }
 
