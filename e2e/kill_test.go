@@ -35,13 +35,16 @@ func TestKill9(t *testing.T) {
 	k.prepare(t)
 	counts := map[string]int{}
 	for round := range rounds {
-		what := k.strike(t, round)
+		what := k.strike(t)
 		counts[what]++
 		if t.Failed() {
 			t.Fatalf("round %d of %d: %s", round, rounds, what)
 		}
 	}
-	t.Logf("%d rounds: %v", rounds, counts)
+	t.Logf("%d rounds: %v; %d commands were acknowledged, %d were not, of which %d had been done", rounds, counts, k.acknowledged, k.cut, k.done)
+	if k.cut < rounds/10 || k.acknowledged == 0 {
+		t.Errorf("%d of %d commands were cut off: the server was not killed while it worked", k.cut, rounds)
+	}
 }
 
 // killer knows what may be live.
@@ -53,6 +56,8 @@ type killer struct {
 	markers map[string]string
 	next    int
 	usual   map[string]time.Duration // how long each command took when it was let be
+
+	acknowledged, cut, done int // commands that returned, did not, and of these those that live by their fact
 }
 
 func (k *killer) prepare(t *testing.T) {
@@ -90,7 +95,7 @@ func (k *killer) took(release, marker string) {
 }
 
 // strike begins one command, kills the server at a random moment of it, starts it again and checks everything.
-func (k *killer) strike(t *testing.T, round int) string {
+func (k *killer) strike(t *testing.T) string {
 	t.Helper()
 	what := []string{"deploy", "upload", "rollback", "undo", "start"}[k.random.IntN(5)]
 	delay := time.Duration(k.random.Float64() * 1.2 * float64(k.usual[what]))
@@ -116,11 +121,15 @@ func (k *killer) strike(t *testing.T, round int) string {
 	k.m.kill(t)
 	o := <-done
 	if o.code == 0 {
+		k.acknowledged++
 		var r struct{ Release, To string }
 		o.decode(t, &r)
 		k.took(r.Release+r.To, marker)
 		k.recheck(t, "")
 	} else {
+		if o.code != 7 { // refused: there was nothing to take back
+			k.cut++
+		}
 		k.recheck(t, marker)
 	}
 	return what
@@ -155,11 +164,14 @@ func (k *killer) recheck(t *testing.T, underWay string) {
 		t.Errorf("the log has no act:\n%+v", facts)
 	case after != k.markers[last.Release]:
 		t.Errorf("the site shows %q, the log's last act is %+v (%q)", after, last, k.markers[last.Release])
-	case last.Release != k.live && !k.followed(facts, last):
+	case last.Release != k.live && last.From != k.live:
 		t.Errorf("live is %s by %+v, want %s, acknowledged last, or what was under way", last.Release, last, k.live)
 	}
 	if first := markerOf(a.body); first != after && first != k.marker {
 		t.Errorf("the first answer after the start was of %q: neither what was acknowledged (%q) nor what is live (%q)", first, k.marker, after)
+	}
+	if last.Release != k.live {
+		k.done++
 	}
 	k.took(last.Release, "")
 	k.m.verify(t)
@@ -172,9 +184,6 @@ func (k *killer) recheck(t *testing.T, underWay string) {
 		k.took(k.m.deploy(t, f.dir).Release, f.marker)
 	}
 }
-
-// followed says whether an act that was not acknowledged follows the one that was.
-func (k *killer) followed(facts []fact, last fact) bool { return last.From == k.live }
 
 // checkNotEmpty checks that no fact, release or file of the data folder was lost or left empty.
 func (k *killer) checkNotEmpty(t *testing.T, facts []fact) {
