@@ -38,7 +38,7 @@ bench: deps ## measure, each figure next to its anchor (BENCHMARKS.md says how t
 	go run ./bench
 
 soak: deps ## keep it busy for an hour: kills, switches and load
-	APLOMB_FULL=1 go test -count=3 -timeout=90m -run='Kill|Load|Race|Full' ./e2e
+	APLOMB_FULL=1 go test -count=3 -timeout=90m -run='Kill|Load|Race|DiskFull|Damage' ./e2e
 
 deps: ## see that what the tests need is installed; as root, install what is missing
 	@scripts/deps
