@@ -11,10 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"aplomb"
-	"aplomb/release"
 )
 
 func sum(t Token) [sha256.Size]byte { return sha256.Sum256([]byte(t)) }
@@ -25,10 +23,6 @@ func isCode(err error, code aplomb.Code) bool {
 }
 
 func isKind(err, kind error) bool { return errors.Is(err, kind) }
-
-func statusOf(live aplomb.ReleaseID, since time.Time) release.SiteStatus {
-	return release.SiteStatus{Site: "shop", Live: live, Since: since, Share: 1, Sentence: fmt.Sprintf("%s is live.", live)}
-}
 
 // ownPlaces are places of one test alone.
 func ownPlaces(t testing.TB) places {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"aplomb"
-	"aplomb/release"
 )
 
 const problemType = "application/problem+json"
@@ -104,26 +103,5 @@ func (s *Server) production(r *request) string {
 		s.lg.Error("no status after a failed request", "request", r.id, "site", r.site, "err", err)
 		return fmt.Sprintf("Production: not known from here; ask with aplomb status --site %s.", r.site)
 	}
-	return sentence(st, r.began, s.cfg.Now())
-}
-
-func sentence(st release.SiteStatus, began, now time.Time) string {
-	switch {
-	case st.Live == "":
-		return "Production is unchanged: nothing is live yet."
-	case st.Since.After(began):
-		return "Production: " + st.Sentence
-	case st.Share > 0 && st.Share < 1:
-		return fmt.Sprintf("Production is unchanged: still %s, live for %.0f %% of the visitors since %s.", st.Live, 100*st.Share, clock(st.Since, now))
-	}
-	return fmt.Sprintf("Production is unchanged: still %s, live since %s.", st.Live, clock(st.Since, now))
-}
-
-// clock writes a moment for people: the time, and the day unless it is today's.
-func clock(t, now time.Time) string {
-	t, now = t.UTC(), now.UTC()
-	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
-		return t.Format("15:04 UTC")
-	}
-	return t.Format("2006-01-02 15:04 UTC")
+	return st.Production(r.began, s.cfg.Now())
 }

@@ -123,14 +123,3 @@ func (r *headerRules) apply(base headerSet, kind aplomb.FileKind, host aplomb.Ho
 func (s headerSet) equal(o headerSet) bool {
 	return slices.EqualFunc(s, o, func(a, b headerField) bool { return a.key == b.key && slices.Equal(a.value, b.value) })
 }
-
-// kindOf is aplomb.KindOf, and counts as workers the other files a site finds its way out of an old release by.
-func kindOf(f aplomb.File, worker bool) aplomb.FileKind {
-	return aplomb.KindOf(f, worker || !f.Hashed && isWayOut(f))
-}
-
-func isWayOut(f aplomb.File) bool {
-	name := f.Path[strings.LastIndexByte(f.Path, '/')+1:]
-	return name == "version.json" || name == "remoteEntry.js" || strings.HasSuffix(name, ".importmap") ||
-		strings.HasPrefix(f.Type, "application/importmap+json") || name == "importmap.json" || name == "import-map.json"
-}

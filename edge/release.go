@@ -102,7 +102,7 @@ func newRelease(manifest aplomb.Digest, m aplomb.Manifest, near []*fileTable) (*
 
 // add puts a file under its own path.
 func (t *fileTable) add(f aplomb.File, worker bool, near []*fileTable) *entry {
-	kind, contentType := kindOf(f, worker), t.typeOf(f)
+	kind, contentType := aplomb.KindOf(f, worker), t.typeOf(f)
 	headers := t.headersOf(kind, f.Path)
 	rules := t.rules.boundToHosts()
 	for _, n := range near {

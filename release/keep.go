@@ -12,10 +12,13 @@ import (
 // collectGrace protects blobs that were put a short while ago from being collected.
 const collectGrace = 24 * time.Hour
 
+// firstRound is when the daily round comes first after a start, so that a server that is restarted every day has it too.
+const firstRound = 10 * time.Minute
+
 // Run makes the slow encodings, collects what no kept release names, scrubs the blobs daily, and retries what could not
 // be recorded, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
-	often, daily := time.NewTicker(30*time.Second), time.NewTicker(24*time.Hour)
+	often, daily := time.NewTicker(30*time.Second), time.NewTimer(firstRound)
 	defer often.Stop()
 	defer daily.Stop()
 	slow := make(chan struct{})
@@ -32,6 +35,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.giveUpIdle(ctx)
 			m.retry(ctx)
 		case <-daily.C:
+			daily.Reset(24 * time.Hour)
 			if err := m.Collect(ctx); err != nil {
 				m.lg.Error("not collected", "err", err)
 			}

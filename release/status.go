@@ -140,10 +140,19 @@ func (d *driver) production() string {
 	if p := v.state.Pending; p != nil && s.Live == p.Intent.Release {
 		return fmt.Sprintf("Production has changed: %s is live since %s; the timeline follows when the ledger can be written.", s.Live, clock(s.Since, d.m.cfg.Now()))
 	}
-	if s.Live == "" {
+	return s.Production(time.Time{}, d.m.cfg.Now())
+}
+
+// Production says what production is after something failed that began then: the last sentence of every error. A release
+// that became live after that is never called unchanged.
+func (s SiteStatus) Production(began, now time.Time) string {
+	switch {
+	case s.Live == "":
 		return "Production is unchanged: nothing is live yet."
+	case !began.IsZero() && s.Since.After(began):
+		return "Production: " + s.Sentence
 	}
-	return fmt.Sprintf("Production is unchanged: still %s, live since %s.", s.Live, clock(s.Since, d.m.cfg.Now()))
+	return fmt.Sprintf("Production is unchanged: still %s, live since %s.", s.Live, clock(s.Since, now))
 }
 
 // production completes an error about a site that may not exist.

@@ -368,6 +368,9 @@ func (t *turn) say(kind aplomb.FactKind, why string) error {
 	return nil
 }
 
+// verbs say why an act happens where nobody gave a reason.
+var verbs = map[aplomb.FactKind]string{aplomb.FactLive: "deploy", aplomb.FactRolledBack: "rollback", aplomb.FactUndone: "undo"}
+
 // move records the intent to bring the visitors from the live release to another.
 func (t *turn) move(to aplomb.ReleaseID, p Pending) {
 	p.Intent = aplomb.Intent{
@@ -376,11 +379,8 @@ func (t *turn) move(to aplomb.ReleaseID, p Pending) {
 	}
 	t.fact.Kind, t.fact.Release, t.fact.From, t.fact.Rollout, t.fact.Act = aplomb.FactSwitching, to, t.Live, p.Rollout, p.Undid
 	t.fact.Actor, t.fact.Why = t.e.Actor, t.e.Why
-	t.why(string(p.Kind))
-	p.Actor, p.Why, p.At = t.e.Actor, t.e.Why, t.e.At
-	if p.Why == "" {
-		p.Why = map[aplomb.FactKind]string{aplomb.FactLive: "deploy", aplomb.FactRolledBack: "rollback", aplomb.FactUndone: "undo"}[p.Kind]
-	}
+	t.why(verbs[p.Kind])
+	p.Actor, p.Why, p.At = t.fact.Actor, t.fact.Why, t.e.At
 	t.Pending = &p
 	t.commands = append(t.commands, p.Intent)
 }
