@@ -141,7 +141,15 @@ func (d stateDir) save(r aplomb.Route) error {
 	}
 	main := filepath.Join(d.dir, string(r.Site.Name)+stateSuffix)
 	temp := filepath.Join(d.dir, "."+string(r.Site.Name)+".tmp")
-	if err := d.writeAside(temp, b); err != nil {
+	err = d.writeAside(temp, b)
+	if isFull(err) {
+		// The file before the present one gives its room: as much as is needed, on a disk that has none.
+		os.Remove(temp)
+		if d.try("unlink before", func() error { return os.Remove(filepath.Join(d.dir, string(r.Site.Name)+beforeSuffix)) }) == nil {
+			err = d.writeAside(temp, b)
+		}
+	}
+	if err != nil {
 		os.Remove(temp)
 		return fmt.Errorf("save route of %s: %w", r.Site.Name, err)
 	}

@@ -305,11 +305,20 @@ func TestUrgentSwitchOnAFullDiskUsesTheReserve(t *testing.T) {
 		t.Errorf("unsaved %v, reserve freed %d times; want saved with the reserve", ev.Unsaved, freed)
 	}
 	*full = faults{at: 2, err: syscall.ENOSPC}
-	if _, err := e.Perform(t.Context(), intent(route(3, r2, r1))); !errors.Is(err, aplomb.ErrNoSpace) || freed != 1 {
+	if ev, err := e.Perform(t.Context(), intent(route(3, r2, r1))); err != nil || ev.Unsaved || freed != 1 {
+		t.Errorf("not urgent, with a file before: %v, unsaved %v, reserve freed %d times; want that file's room used and the reserve kept", err, ev.Unsaved, freed)
+	}
+	e.state.try = func(op string, act func() error) error {
+		if op == "write" {
+			return syscall.ENOSPC
+		}
+		return act()
+	}
+	if _, err := e.Perform(t.Context(), intent(route(4, r1, r2))); !errors.Is(err, aplomb.ErrNoSpace) || freed != 1 {
 		t.Errorf("not urgent: %v, reserve freed %d times; want no space and the reserve kept", err, freed)
 	}
-	if got := bodyOf(t, get(e, "/")); got != "one" {
-		t.Errorf("serves %q, want one", got)
+	if got := bodyOf(t, get(e, "/")); got != "two" {
+		t.Errorf("serves %q, want two", got)
 	}
 }
 

@@ -58,7 +58,7 @@ func (m *Manager) Undo(ctx context.Context, ask Ask, site aplomb.SiteName, act i
 func (d *driver) rollback(ctx context.Context, ask Ask, begun time.Time) (Back, error) {
 	ev := aplomb.Event{Kind: aplomb.EventRollback, At: begun, Actor: ask.Actor, Why: ask.Why}
 	for {
-		if d.degraded != nil || d.recordLate(ctx) != nil {
+		if d.catchUp(ctx) != nil {
 			return d.rollbackUnrecorded(ctx, ev, begun)
 		}
 		ev.Releases = d.brokenBefore(ev.Releases)

@@ -120,23 +120,43 @@ func (d *driver) served() (aplomb.Route, bool) {
 // apply takes one event through Step, records the outcome in one compare-and-swap, and performs its commands. What was
 // pending is finished first.
 func (d *driver) apply(ctx context.Context, ev aplomb.Event) (rollout.Outcome, error) {
-	if d.degraded != nil {
-		return rollout.Outcome{}, d.degraded
-	}
-	if err := d.recordLate(ctx); err != nil {
+	if err := d.catchUp(ctx); err != nil {
 		return rollout.Outcome{}, err
 	}
 	return d.step(ctx, ev)
 }
 
+// catchUp records what the edge has done already, so that the state says what visitors see. While that cannot be, nothing
+// is decided.
+func (d *driver) catchUp(ctx context.Context) error {
+	if d.degraded != nil {
+		return d.degraded
+	}
+	if err := d.finishPending(ctx); err != nil {
+		return err
+	}
+	return d.recordLate(ctx)
+}
+
+// finishPending brings the recorded intent to its end, if there is one. Where the edge has moved on from it unrecorded, it
+// was performed: only its result is missing.
+func (d *driver) finishPending(ctx context.Context) error {
+	p := d.state.Pending
+	if p == nil {
+		return nil
+	}
+	if len(d.unrecorded) > 0 {
+		_, err := d.step(ctx, aplomb.Event{Kind: aplomb.EventRouted, At: d.m.cfg.Now(), Actor: "aplomb", Intent: p.Intent.ID})
+		return err
+	}
+	if err := d.perform(ctx, p.Intent); err != nil && !errors.Is(err, errFailed) {
+		return err
+	}
+	return nil
+}
+
 func (d *driver) step(ctx context.Context, ev aplomb.Event) (rollout.Outcome, error) {
 	out, err := rollout.Step(d.state, ev)
-	if errors.Is(err, rollout.ErrPending) {
-		if err := d.perform(ctx, d.state.Pending.Intent); err != nil {
-			return rollout.Outcome{}, err
-		}
-		out, err = rollout.Step(d.state, ev)
-	}
 	if err != nil {
 		return rollout.Outcome{}, err
 	}
@@ -349,21 +369,36 @@ func (d *driver) deployed(id, from aplomb.ReleaseID, begun time.Time) Deployed {
 	return out
 }
 
-// outcome answers whoever asked for rollout n what became of it.
-func (d *driver) outcome(n int64, id, from aplomb.ReleaseID, begun time.Time) (Deployed, error) {
+// settleFor settles, and then answers whoever asked for rollout n what became of it.
+func (d *driver) settleFor(ctx context.Context, n int64, id, from aplomb.ReleaseID, begun time.Time) (Deployed, error) {
+	err := d.settle(ctx)
 	out := d.deployed(id, from, begun)
+	if err == nil {
+		return d.outcome(out, n)
+	}
+	served, ok := d.served()
+	if p := d.state.Pending; p == nil || p.Rollout != n || !ok || served.Live != id {
+		return out, err
+	}
+	d.m.lg.Error("release live, its result is not recorded yet", "site", d.name, "release", id, "err", err)
+	out.State, out.Share, out.Act, out.FirstShareMS, out.Unrecorded = aplomb.Live, 1, 0, out.TookMS, true
+	return out, nil
+}
+
+// outcome says what became of rollout n.
+func (d *driver) outcome(out Deployed, n int64) (Deployed, error) {
 	act, went := d.acts[n]
 	if err, failed := d.failures[n]; failed && !went {
 		return out, err
 	}
-	switch rel := d.state.Releases[id]; {
+	switch rel := d.state.Releases[out.Release]; {
 	case went:
 		out.Act, out.FirstShareMS = act, out.TookMS
 		return out, nil
 	case rel.State == aplomb.Waiting, rel.State == aplomb.Live:
 		return out, nil
 	default:
-		return out, rollout.Overtaken(id, "ended by another act")
+		return out, rollout.Overtaken(out.Release, "ended by another act")
 	}
 }
 

@@ -126,10 +126,10 @@ func (m *Manager) Promote(ctx context.Context, ask Ask, site aplomb.SiteName, id
 	begun := m.cfg.Now()
 	var out Deployed
 	err = d.do(ctx, func(ctx context.Context) error {
-		before := d.state.Live
-		if d.degraded != nil {
-			return d.degraded
+		if err := d.catchUp(ctx); err != nil {
+			return err
 		}
+		before := d.state.Live
 		if id == before {
 			out = d.deployed(id, before, begun)
 			out.Known, out.Why = true, fmt.Sprintf("%s is live already", id)
@@ -143,10 +143,7 @@ func (m *Manager) Promote(ctx context.Context, ask Ask, site aplomb.SiteName, id
 		if err != nil {
 			return err
 		}
-		if err := d.settle(ctx); err != nil {
-			return err
-		}
-		out, err = d.outcome(o.Fact.N, id, before, begun)
+		out, err = d.settleFor(ctx, o.Fact.N, id, before, begun)
 		return err
 	})
 	return out, d.tell(err)

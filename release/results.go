@@ -59,7 +59,10 @@ type Deployed struct {
 	Act           int64               `json:"act"`
 	Known         bool                `json:"known,omitempty"` // the seal was known: no new release was made
 	Why           string              `json:"why,omitempty"`   // why it is not live, where it is not
-	Warnings      []aplomb.Warning    `json:"warnings,omitempty"`
+	// Unrecorded is set when visitors are on the release and the ledger could take the intent but not the result yet;
+	// Act follows on the timeline.
+	Unrecorded bool             `json:"unrecorded,omitempty"`
+	Warnings   []aplomb.Warning `json:"warnings,omitempty"`
 }
 
 // NotUndone is something an act did not take back, and why.

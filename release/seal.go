@@ -176,16 +176,14 @@ func (m *Manager) goLive(ctx context.Context, u *upload, rel aplomb.Release) (De
 			out = d.deployed(id, before, u.begun)
 			return o.Refused
 		}
-		if err := d.settle(ctx); err != nil {
-			return err
-		}
-		d.remember(u.sent, sealing, m.cfg.Now().Sub(now))
-		if _, went := d.acts[u.rollout]; !went && (u.req.NoLive || o.Fact.Kind == aplomb.FactEnded) {
+		if u.req.NoLive || o.Fact.Kind == aplomb.FactEnded {
 			out = d.deployed(id, before, u.begun)
 			out.Known = o.Fact.Kind == aplomb.FactEnded
+			d.goOn(ctx)
 			return nil
 		}
-		out, err = d.outcome(u.rollout, id, before, u.begun)
+		out, err = d.settleFor(ctx, u.rollout, id, before, u.begun)
+		d.remember(u.sent, sealing, m.cfg.Now().Sub(now))
 		out.Known = o.Fact.Kind == aplomb.FactUploaded && !d.state.Releases[id].Sealed.Equal(now)
 		return err
 	})

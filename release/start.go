@@ -98,13 +98,8 @@ func (d *driver) resume(ctx context.Context) error {
 	if d.degraded != nil {
 		return nil
 	}
-	if err := d.recordLate(ctx); err != nil {
+	if err := d.catchUp(ctx); err != nil {
 		return err
-	}
-	if p := d.state.Pending; p != nil {
-		if err := d.perform(ctx, p.Intent); err != nil && !errors.Is(err, errFailed) {
-			return err
-		}
 	}
 	for _, r := range d.state.Rollouts {
 		if r.Stage != rollout.StageUpload {
