@@ -29,10 +29,26 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain})
+	testscript.Main(leakless{m}, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain})
+}
+
+// leakless runs the tests and fails when a goroutine is left.
+type leakless struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (l leakless) Run() int {
+	code := l.m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	return code
 }
 
 // Each script is one promise of the commands, as a person would try it. Its server listens on $LISTEN and takes commands on
