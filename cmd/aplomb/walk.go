@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"aplomb"
 )
@@ -22,14 +26,24 @@ type found struct {
 // served by accident can show a file that was never meant for anybody.
 func walk(root *os.Root) ([]found, error) {
 	w := walker{list: make([]found, 0, 1024)}
-	if err := w.folder(root, "/"); err != nil {
+	w.group.SetLimit(runtime.GOMAXPROCS(0))
+	err := w.folder(root, "/")
+	if others := w.group.Wait(); err == nil {
+		err = others
+	}
+	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.list, func(a, b found) int { return strings.Compare(a.path, b.path) })
 	return w.list, nil
 }
 
-type walker struct{ list []found }
+type walker struct {
+	group errgroup.Group // of folders being read beside the first
+
+	mu   sync.Mutex // guards list
+	list []found
+}
 
 // folder adds what is in one folder. Each name is looked up in its own opened folder, so that the cost of a file does not
 // grow with its depth, and a folder that is replaced on the way leads nowhere else.
@@ -43,38 +57,58 @@ func (w *walker) folder(dir *os.Root, prefix string) error {
 	if err != nil {
 		return cannotRead(prefix, err)
 	}
+	files := make([]found, 0, len(entries))
 	for _, e := range entries {
-		if err := w.entry(dir, prefix+e.Name(), e); err != nil {
+		path := prefix + e.Name()
+		if !utf8.ValidString(path) {
+			return aplomb.NewError(aplomb.CodePath, fmt.Sprintf("the name %q cannot be a URL", path), "it is not valid UTF-8", "rename it, and deploy again")
+		}
+		if e.IsDir() {
+			if err := w.below(dir, e.Name(), path+"/"); err != nil {
+				return err
+			}
+			continue
+		}
+		file, err := lookAt(dir, e.Name(), path)
+		if err != nil {
 			return err
 		}
+		files = append(files, file)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = append(w.list, files...)
 	return nil
 }
 
-func (w *walker) entry(dir *os.Root, path string, e fs.DirEntry) error {
-	if !utf8.ValidString(path) {
-		return aplomb.NewError(aplomb.CodePath, fmt.Sprintf("the name %q cannot be a URL", path), "it is not valid UTF-8", "rename it, and deploy again")
-	}
-	if e.IsDir() {
-		sub, err := dir.OpenRoot(e.Name())
-		if err != nil {
-			return cannotRead(path, err)
-		}
-		defer sub.Close()
-		return w.folder(sub, path+"/")
-	}
-	info, err := dir.Lstat(e.Name())
+// below adds a folder inside another: beside everything else where a core is free, else at once.
+func (w *walker) below(dir *os.Root, name, prefix string) error {
+	sub, err := dir.OpenRoot(name)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return changedWhileRead(path)
-		}
-		return cannotRead(path, err)
+		return cannotRead(prefix, err)
+	}
+	read := func() error {
+		defer sub.Close()
+		return w.folder(sub, prefix)
+	}
+	if w.group.TryGo(read) {
+		return nil
+	}
+	return read()
+}
+
+func lookAt(dir *os.Root, name, path string) (found, error) {
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return found{}, changedWhileRead(path)
+	}
+	if err != nil {
+		return found{}, cannotRead(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return notAFile(path, info.Mode())
+		return found{}, notAFile(path, info.Mode())
 	}
-	w.list = append(w.list, found{path: path, stamp: stampOf(info)})
-	return nil
+	return found{path: path, stamp: stampOf(info)}, nil
 }
 
 func notAFile(path string, mode fs.FileMode) error {
