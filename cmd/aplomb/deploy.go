@@ -199,7 +199,7 @@ func (d *deployment) ask(ctx context.Context) (release.Upload, error) {
 	}
 	text := countText(len(up.Missing), "file") + " missing"
 	if up.Created {
-		text = fmt.Sprintf("site %s created for %s; ", site, strings.Join(d.request.Hosts, ", ")) + text
+		text += fmt.Sprintf("; site %s created for %s", site, strings.Join(d.request.Hosts, ", "))
 	}
 	d.view.usual(phaseSend, milliseconds(up.Usual["upload"]))
 	d.view.usual(phaseSwitch, milliseconds(up.Usual["seal"]+up.Usual["switch"]))
