@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -57,20 +57,28 @@ func TestTheSameMomentIsDrawnTheSame(t *testing.T) {
 	}
 }
 
+// handClock is a clock that moves when it is told to.
+type handClock struct{ ms atomic.Int64 }
+
+func (c *handClock) now() time.Time { return noon.Add(time.Duration(c.ms.Load()) * time.Millisecond) }
+
 // deployEvents plays a whole deploy into a view.
-func deployEvents(v *progressView) {
+func deployEvents(c *call) {
+	var clock handClock
+	c.now = clock.now
+	v := c.progressView(phaseRead, phaseAsk, phaseSend, phaseSwitch)
 	v.begin(phaseRead, "dist", func() string { return "3.1 MB read" })
-	time.Sleep(20 * time.Millisecond)
+	clock.ms.Add(20)
 	v.tell(phaseRead, phaseDone, "214 files, 3.1 MB, 214 read anew")
 	v.begin(phaseAsk, "which files are missing", nil)
-	time.Sleep(8 * time.Millisecond)
+	clock.ms.Add(8)
 	v.tell(phaseAsk, phaseDone, "2 files missing")
 	v.usual(phaseSend, 400*time.Millisecond)
 	v.begin(phaseSend, "2 files, 4.1 MB", func() string { return "1.2 MB of 4.1 MB" })
-	time.Sleep(250 * time.Millisecond)
+	clock.ms.Add(250)
 	v.tell(phaseSend, phaseDone, "2 files, 4.1 MB")
 	v.begin(phaseSwitch, "making it a release and switching", nil)
-	time.Sleep(40 * time.Millisecond)
+	clock.ms.Add(40)
 	v.tell(phaseSwitch, phaseDone, "r2 is live")
 	v.close()
 }
@@ -78,12 +86,12 @@ func deployEvents(v *progressView) {
 func TestALogHasOneLineForEachChangeOfState(t *testing.T) {
 	t.Parallel()
 	for name, getenv := range map[string]func(string) string{"log-pipe.txt": env(), "log-no-color.txt": env("NO_COLOR", "1")} {
-		synctest.Test(t, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var out bytes.Buffer
 			tty := name != "log-pipe.txt"
-			utc := func() time.Time { return time.Now().UTC() }
-			c := &call{stderr: &out, screen: newScreen(tty, 80, getenv), now: utc}
-			deployEvents(c.progressView(phaseRead, phaseAsk, phaseSend, phaseSwitch))
+			c := &call{stderr: &out, screen: newScreen(tty, 80, getenv)}
+			deployEvents(c)
 			if n := strings.Count(out.String(), "\n"); n > 40 {
 				t.Errorf("%d lines, want at most 40", n)
 			}
@@ -97,12 +105,10 @@ func TestALogHasOneLineForEachChangeOfState(t *testing.T) {
 
 func TestATerminalEndsWithTheLastPictureStanding(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		c := &call{stderr: &out, screen: newScreen(true, 80, env()), now: time.Now}
-		deployEvents(c.progressView(phaseRead, phaseAsk, phaseSend, phaseSwitch))
-		golden(t, "progress-end.txt", lastPicture(out.String()))
-	})
+	var out bytes.Buffer
+	c := &call{stderr: &out, screen: newScreen(true, 80, env())}
+	deployEvents(c)
+	golden(t, "progress-end.txt", lastPicture(out.String()))
 }
 
 // lastPicture returns what a terminal shows after the last redraw.
@@ -113,30 +119,28 @@ func lastPicture(s string) string {
 
 func TestJSONProgressIsOneObjectALineOnStdout(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var out, talk bytes.Buffer
-		c := &call{stdout: &out, stderr: &talk, screen: newScreen(true, 80, env()), now: time.Now, flags: flags{json: true}}
-		deployEvents(c.progressView(phaseRead, phaseAsk, phaseSend, phaseSwitch))
-		if talk.Len() > 0 {
-			t.Errorf("stderr has %q", talk.String())
+	var out, talk bytes.Buffer
+	c := &call{stdout: &out, stderr: &talk, screen: newScreen(true, 80, env()), flags: flags{json: true}}
+	deployEvents(c)
+	if talk.Len() > 0 {
+		t.Errorf("stderr has %q", talk.String())
+	}
+	states := map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
 		}
-		states := map[string]int{}
-		for line := range strings.Lines(out.String()) {
-			var e event
-			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatal(err)
-			}
-			states[e.Phase+" "+string(e.State)]++
-			if e.State == phaseDone && e.MS <= 0 {
-				t.Errorf("%s took %v ms", e.Phase, e.MS)
-			}
+		states[e.Phase+" "+string(e.State)]++
+		if e.State == phaseDone && e.MS <= 0 {
+			t.Errorf("%s took %v ms", e.Phase, e.MS)
 		}
-		for _, want := range []string{"read running", "read done", "send done", "switch done"} {
-			if states[want] != 1 {
-				t.Errorf("%q: %d events, want 1", want, states[want])
-			}
+	}
+	for _, want := range []string{"read running", "read done", "send done", "switch done"} {
+		if states[want] != 1 {
+			t.Errorf("%q: %d events, want 1", want, states[want])
 		}
-	})
+	}
 }
 
 func TestAFailureIsShownInThePhaseThatFailed(t *testing.T) {
