@@ -10,12 +10,11 @@ import (
 )
 
 // TestPublishedBuildsGoLiveAndComeBack deploys real front ends, the older version and then the newer, takes the newer back,
-// and looks at both as visitors do: new ones, returning ones, and one whose tab stays open through all of it.
+// and looks at both as visitors do: new ones, returning ones, and one whose tab stays open through all of it. It is not
+// parallel: a browser that shares two cores with a hundred kills tells more of the machine than of the program.
 func TestPublishedBuildsGoLiveAndComeBack(t *testing.T) {
-	t.Parallel()
 	for _, n := range neighbours {
 		t.Run(n.name, func(t *testing.T) {
-			t.Parallel()
 			s := newShow(t, n.older, n.newer)
 			s.m.start(t)
 
