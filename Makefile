@@ -20,7 +20,7 @@ build: ## build the program ./aplomb
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags='-s -w' -o aplomb ./cmd/aplomb
 
 test: deps ## run every test in its fast form (at most 10 minutes on two cores)
-	go test -count=1 -timeout=10m ./...
+	go test -count=1 -timeout=18m ./...
 
 test-full: deps ## run every test in its long form (at most 60 minutes)
 	APLOMB_FULL=1 go test -count=1 -timeout=60m ./...
@@ -31,7 +31,7 @@ check: deps ## format, vet, staticcheck, import rules, race tests, and the healt
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	go test -count=1 .
-	go test -race -timeout=10m $(QUICK)
+	go test -race -timeout=18m $(QUICK)
 	@go run ./scripts/health.go
 
 bench: deps ## measure, each figure next to its anchor (BENCHMARKS.md says how to read it)
