@@ -42,6 +42,11 @@ func TestKill9(t *testing.T) {
 		}
 	}
 	t.Logf("%d rounds: %v; %d commands were acknowledged, %d were not, of which %d had been done", rounds, counts, k.acknowledged, k.cut, k.done)
+	// The median, since one start in many may meet a machine that is busy with something else.
+	slices.Sort(k.starts)
+	if half := k.starts[len(k.starts)/2]; half > time.Second {
+		t.Errorf("the site is served %v after a start (median of %d), want at most a second", half, len(k.starts))
+	}
 	if k.cut < rounds/10 || k.acknowledged == 0 {
 		t.Errorf("%d of %d commands were cut off: the server was not killed while it worked", k.cut, rounds)
 	}
@@ -56,6 +61,7 @@ type killer struct {
 	markers map[string]string
 	next    int
 	usual   map[string]time.Duration // how long each command took when it was let be
+	starts  []time.Duration          // from each start until the site was served
 
 	acknowledged, cut, done int // commands that returned, did not, and of these those that live by their fact
 }
@@ -142,9 +148,7 @@ func (k *killer) recheck(t *testing.T, underWay string) {
 	k.m.launch(t)
 	v := newVisitor(t, shopHost, k.m.listen)
 	a, took := v.until(t, patience, "/", func(a answer) bool { return a.status == 200 })
-	if took > time.Second {
-		t.Errorf("the site is served %v after the start, want at most a second", took)
-	}
+	k.starts = append(k.starts, took)
 	select {
 	case line := <-k.m.server.ready:
 		if line != "READY" {
