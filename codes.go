@@ -16,6 +16,7 @@ const (
 	CodeNoIndex     Code = "APL-1012"
 	CodeExists      Code = "APL-1013"
 	CodeCancelled   Code = "APL-1014"
+	CodeWhichSite   Code = "APL-1015"
 	CodeInternal    Code = "APL-1999"
 	CodeManifest    Code = "APL-2001"
 	CodePath        Code = "APL-2002"
@@ -54,7 +55,7 @@ const (
 
 // Codes lists every code with its kind and its title.
 var Codes = map[Code]CodeText{
-	CodeUsage:       {ErrUsage, "The command was called in a way it does not know"},
+	CodeUsage:       {ErrUsage, "The command was not called in a way that is clear"},
 	CodeConfig:      {ErrUsage, "aplomb.toml or machine.toml has an error"},
 	CodeNoServer:    {ErrDown, "No Aplomb server answers"},
 	CodeNoFolder:    {ErrUsage, "The folder to deploy cannot be read"},
@@ -68,6 +69,7 @@ var Codes = map[Code]CodeText{
 	CodeNoIndex:     {ErrRefused, "The folder has no index.html"},
 	CodeExists:      {ErrRefused, "The file is there already"},
 	CodeCancelled:   {ErrUsage, "It was cancelled before anything went live"},
+	CodeWhichSite:   {ErrRefused, "A deploy has to say which site it is for"},
 	CodeInternal:    {ErrInternal, "Something in Aplomb went wrong"},
 	CodeManifest:    {ErrInvalid, "The list of files cannot be used"},
 	CodePath:        {ErrInvalid, "A file's name or kind cannot be served"},

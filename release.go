@@ -66,6 +66,8 @@ type Release struct {
 	// LastLive is when it was last seen by visitors as the live release: the moment another took its place.
 	// Zero while it is live and if it never was.
 	LastLive time.Time `json:"last_live,omitzero"`
+	// LastN is n of the act that took its place: the order of LastLive, whatever the clock did.
+	LastN int64 `json:"last_n,omitempty"`
 	// LiveSince is when it last became live; zero if it never was.
 	LiveSince time.Time `json:"live_since,omitzero"`
 	// Collected is set when its bytes have been deleted: it is no target any more, its name stays taken.

@@ -46,7 +46,9 @@ type answer struct {
 func (s *site) find(r *http.Request, host aplomb.Host) answer {
 	path := r.URL.Path
 	if s.live != nil {
-		if e := s.live.files[path]; e != nil {
+		// What was once sent as immutable stays what it was, whatever the live release has under that name: a page, a rule,
+		// or the same file taken for an ordinary one.
+		if e := s.live.files[path]; e != nil && (e.hashed || !s.union.hashed(path)) {
 			if s.live.redirects != nil && !e.hashed {
 				if a, ok := s.redirect(r, host, true); ok {
 					return a
@@ -93,12 +95,13 @@ func (s *site) findShared(r *http.Request, host aplomb.Host) (answer, bool) {
 // findRest answers what no release has a file for.
 func (s *site) findRest(r *http.Request, host aplomb.Host) answer {
 	path := r.URL.Path
+	to, moved := s.live.moved[path]
 	if s.live.redirects != nil {
-		if a, ok := s.redirect(r, host, false); ok {
+		if a, ok := s.redirect(r, host, moved); ok { // a page that exists under its other name wins like a file
 			return a
 		}
 	}
-	if to, ok := s.live.moved[path]; ok {
+	if moved {
 		return answer{kind: answerMoved, status: http.StatusTemporaryRedirect, to: location(to, r.URL.RawQuery)}
 	}
 	if s.live.fallback != nil && isNavigation(r) {

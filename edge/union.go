@@ -47,6 +47,12 @@ func newUnion(kept []*release, before *union) *union {
 	return u
 }
 
+// hashed reports whether some kept release sent that path as immutable.
+func (u *union) hashed(path string) bool {
+	e := u.files[path]
+	return e != nil && e.hashed
+}
+
 // add puts a shared file in place of what an older release has there. A hashed name never gives way to one that is not:
 // browsers keep what it answered. Code under a name that stays is answered like a worker script: nobody may keep it,
 // since it can be gone at the next request.

@@ -75,7 +75,7 @@ func lockedBy(f *os.File, dir string) error {
 	b, err := io.ReadAll(io.LimitReader(f, holderSize))
 	if err == nil && json.Unmarshal(b, &h) == nil && h.PID > 0 {
 		why = fmt.Sprintf("process %d (%s) has used it since %s", h.PID, h.Who, h.Since.Format(time.RFC3339))
-		do = fmt.Sprintf("kill %d, or use another folder with --dir", h.PID)
+		do = "aplomb status (it serves already), or use another folder with --dir"
 	}
 	return aplomb.NewError(aplomb.CodeLocked, fmt.Sprintf("the data folder %s is in use", dir), why, do)
 }

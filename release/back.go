@@ -126,6 +126,9 @@ func (d *driver) back(o rollout.Outcome, from aplomb.ReleaseID, begun time.Time)
 		b.Act, b.LiveSince = last.N, last.At
 	}
 	b.Undone = d.done
+	if d.unsaved {
+		b.Pending = append(b.Pending, "edge-state")
+	}
 	b.TookMS = ms(d.m.cfg.Now().Sub(begun))
 	return b
 }

@@ -37,6 +37,7 @@ type driver struct {
 	failures   map[int64]error // rollout → why it could not be performed
 	took       []phases        // of the newest deploys
 	done       []aplomb.Done   // parts of the act performed last
+	unsaved    bool            // the edge could not write its state then: a restart would serve the route before
 	sent       sentURLs
 
 	// view is replaced as a whole after every change; readers never wait for a task.
@@ -269,7 +270,7 @@ func (d *driver) perform(ctx context.Context, in aplomb.Intent) error {
 		}
 	}
 	ev.At, ev.Intent, ev.Actor = d.m.cfg.Now(), in.ID, "aplomb"
-	d.done = ev.Done
+	d.done, d.unsaved = ev.Done, ev.Unsaved
 	if _, rec := d.step(ctx, ev); rec != nil {
 		d.publish() // what the edge serves now is not what the state says
 		return errors.Join(rec, err)

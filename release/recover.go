@@ -100,7 +100,7 @@ func rebuild(d *driver, prefix rollout.State, served aplomb.Route, has bool) rol
 			s.Releases[id] = r
 		}
 	}
-	for _, k := range served.Kept {
+	for i, k := range served.Kept {
 		r, known := s.Releases[k.ID]
 		if !known {
 			m := d.manifest(aplomb.Release{ID: k.ID, Manifest: k.Manifest})
@@ -110,6 +110,9 @@ func rebuild(d *driver, prefix rollout.State, served aplomb.Route, has bool) rol
 			}
 		}
 		r.State, r.Seal, r.Manifest, r.LastLive, r.Collected = k.State, k.Seal, k.Manifest, k.LastLive, false
+		if k.State == aplomb.Replaced {
+			r.LastN = max(1, served.Head.N-int64(i)) // the edge keeps them in the order of a rollback
+		}
 		if k.ID == served.Live {
 			r.State, r.LiveSince = aplomb.Live, served.Since
 		}

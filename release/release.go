@@ -98,12 +98,15 @@ func (m *Manager) driver(site aplomb.SiteName) (*driver, error) {
 	if d, ok := m.drivers[site]; ok {
 		return d, nil
 	}
-	names := slices.Sorted(maps.Keys(m.drivers))
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(m.drivers)) {
+		names = append(names, string(name))
+	}
 	why := "this server has no site yet"
 	if len(names) > 0 {
-		why = fmt.Sprintf("this server has %v", names)
+		why = fmt.Sprintf("this server has %s", listed(names))
 	}
-	return nil, aplomb.NewError(aplomb.CodeNoSite, fmt.Sprintf("no site %q", site), why, fmt.Sprintf("aplomb deploy DIR --site %s --host HOST", site))
+	return nil, aplomb.NewError(aplomb.CodeNoSite, fmt.Sprintf("no site %q", site), why, "aplomb status (it lists the sites)")
 }
 
 // all returns every driver, by name of its site.

@@ -661,3 +661,50 @@ func FuzzReadStream(f *testing.F) {
 		}
 	})
 }
+
+// TestOtherBytesUnderAnImmutableURLAreRefusedWhateverTheReleaseTakesTheNameFor: as another framework's file, or none.
+func TestOtherBytesUnderAnImmutableURLAreRefusedWhateverTheReleaseTakesTheNameFor(t *testing.T) {
+	t.Parallel()
+	for _, framework := range []string{"vite", "next", "none"} {
+		h := newHouse(t)
+		must(h.deploy("one"))
+		changed := front("one")
+		changed["/assets/app-"+hash8("one")+".js"] = "other bytes"
+		_, err := h.deployFiles(changed, func(r *UploadRequest) { r.Settings.Framework = framework })
+		if code(err) != aplomb.CodeChanged {
+			t.Errorf("framework %s: %v, want %s", framework, err, aplomb.CodeChanged)
+		}
+	}
+}
+
+// TestRollbackGoesOneBackWhateverTheClockDoes: the order is that of the acts.
+func TestRollbackGoesOneBackWhateverTheClockDoes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	must(h.deploy("one"))
+	must(h.deploy("two"))
+	h.mu.Lock()
+	h.now = h.now.Add(-72 * time.Hour)
+	h.mu.Unlock()
+	must(h.deploy("three"))
+	for _, want := range []aplomb.ReleaseID{"r2", "r1"} {
+		if back := must(h.m.Rollback(context.Background(), Ask{Actor: "mia"}, "shop")); back.To != want {
+			t.Errorf("rollback goes to %s, want %s", back.To, want)
+		}
+	}
+}
+
+func TestMissingFilesOfWhatIsLiveAreNamedAtStart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	must(h.deploy("one"))
+	gone := aplomb.Sum([]byte(front("one")["/index.html"]))
+	_, err := h.blobs.Collect(context.Background(), func(d aplomb.Digest) bool { return d != gone }, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	if s := must(h.m.Status(context.Background(), "shop")); len(s.Damaged) != 1 || !strings.Contains(s.Damaged[0], gone.Short()) {
+		t.Errorf("status names %v as damaged, want %s", s.Damaged, gone.Short())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"aplomb"
+	"aplomb/blob"
 	"aplomb/rollout"
 )
 
@@ -34,7 +35,21 @@ func (m *Manager) Start(ctx context.Context) error {
 			m.lg.Error("site not brought up to date", "site", d.name, "err", err)
 		}
 	}
+	for _, d := range m.all() {
+		m.nameMissing(ctx, d)
+	}
 	return nil
+}
+
+// nameMissing says which files of what is live are not there.
+func (m *Manager) nameMissing(ctx context.Context, d *driver) {
+	s := d.view.Load().state
+	if s.Live == "" {
+		return
+	}
+	for _, ref := range m.cfg.Blobs.Missing(refs(d.manifest(s.Releases[s.Live]).Files)) {
+		m.Damaged(ctx, blob.Damage{Digest: ref.Digest, Why: "missing, or not of its size"})
+	}
 }
 
 // load reads a site's records and decides whether they can be trusted, with what the edge serves as the other anchor.

@@ -68,7 +68,7 @@ func (d *driver) status() SiteStatus {
 		out.Rollouts = append(out.Rollouts, RolloutStatus{Rollout: r.N, Stage: string(r.Stage), Release: r.Release, By: r.Actor, Since: r.At})
 	}
 	if a := s.LastAct; a != nil {
-		out.LastAct = &aplomb.Fact{N: a.N, At: a.At, Kind: a.Kind, Site: d.name, Release: a.To, From: a.From}
+		out.LastAct = &aplomb.Fact{N: a.N, At: a.At, Kind: a.Kind, Actor: a.Actor, Why: a.Why, Site: d.name, Release: a.To, From: a.From}
 	}
 	if v.served != nil {
 		d.statusServed(*v.served, &out)
@@ -137,7 +137,7 @@ func (d *driver) tell(err error) error {
 // production says what visitors get now.
 func (d *driver) production() string {
 	s, v := d.status(), d.view.Load()
-	if p := v.state.Pending; p != nil && s.Live == p.Intent.Release {
+	if p := v.state.Pending; p != nil && v.degraded == nil && s.Live == p.Intent.Release {
 		return fmt.Sprintf("Production has changed: %s is live since %s; the timeline follows when the ledger can be written.", s.Live, clock(s.Since, d.m.cfg.Now()))
 	}
 	return s.Production(time.Time{}, d.m.cfg.Now())

@@ -157,9 +157,6 @@ func (m *Manager) siteFor(ctx context.Context, ask Ask, req UploadRequest) (*dri
 		return d, false, d.view.Load().degraded
 	}
 	if len(hosts) == 0 {
-		if err != nil {
-			return nil, false, err
-		}
 		return nil, false, aplomb.NewError(aplomb.CodeNoSite, fmt.Sprintf("site %s not created", req.Site), "it needs a host", fmt.Sprintf("aplomb deploy DIR --site %s --host HOST", req.Site))
 	}
 	for _, other := range m.all() {

@@ -66,6 +66,8 @@ type Act struct {
 	N     int64               `json:"n"`
 	At    time.Time           `json:"at"`
 	Kind  aplomb.FactKind     `json:"kind"`
+	Actor string              `json:"actor,omitempty"`
+	Why   string              `json:"why,omitempty"`
 	From  aplomb.ReleaseID    `json:"from,omitempty"`
 	To    aplomb.ReleaseID    `json:"to"`
 	ToWas aplomb.ReleaseState `json:"to_was"` // the state of To before this act
@@ -126,7 +128,7 @@ func (s State) Targets(broken []aplomb.ReleaseID) []aplomb.Release {
 		}
 	}
 	slices.SortFunc(out, func(a, b aplomb.Release) int {
-		return cmp.Or(b.LastLive.Compare(a.LastLive), cmp.Compare(b.ID.Number(), a.ID.Number()))
+		return cmp.Or(cmp.Compare(b.LastN, a.LastN), b.LastLive.Compare(a.LastLive), cmp.Compare(b.ID.Number(), a.ID.Number()))
 	})
 	return out
 }
@@ -182,11 +184,11 @@ func (s State) inUse(id aplomb.ReleaseID) bool {
 func (s *State) land(p Pending, at time.Time, n int64) {
 	from, to := p.Intent.From, p.Intent.Release
 	if r, ok := s.Releases[from]; ok {
-		r.State, r.LastLive, r.Why = p.Left, at, p.whyLeft()
+		r.State, r.LastLive, r.LastN, r.Why = p.Left, at, n, p.whyLeft()
 		s.Releases[from] = r
 	}
 	r := s.Releases[to]
-	s.LastAct = &Act{N: n, At: at, Kind: p.Kind, From: from, To: to, ToWas: r.State}
+	s.LastAct = &Act{N: n, At: at, Kind: p.Kind, Actor: p.Actor, Why: p.Why, From: from, To: to, ToWas: r.State}
 	r.State, r.LiveSince, r.LastLive, r.Why = aplomb.Live, at, time.Time{}, ""
 	s.Releases[to] = r
 	s.Live, s.Pending = to, nil

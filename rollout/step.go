@@ -193,9 +193,9 @@ func (t *turn) promote() error {
 	case rel.State == aplomb.Bad && t.e.Why == "":
 		return aplomb.NewError(aplomb.CodeReason, fmt.Sprintf("%s not promoted", rel.ID), "it was "+rel.Why+"; a reason is needed", fmt.Sprintf("aplomb promote %s --reason \"…\"", rel.ID))
 	}
-	t.Rollouts = append(t.Rollouts, Rollout{N: t.N, Stage: StageSwitch, Release: rel.ID, Actor: t.e.Actor, Why: t.e.Why, At: t.e.At})
 	t.fact.Kind, t.fact.Release, t.fact.Rollout = aplomb.FactRequested, rel.ID, t.N
 	t.why("promote")
+	t.Rollouts = append(t.Rollouts, Rollout{N: t.N, Stage: StageSwitch, Release: rel.ID, Actor: t.e.Actor, Why: t.fact.Why, At: t.e.At})
 	return nil
 }
 

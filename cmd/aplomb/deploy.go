@@ -139,6 +139,7 @@ func (d *deployment) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(f found) bool { return f.path == "/"+configName }) // it is for us, not for visitors
 	if err := checkFiles(d.folder.path, list, d.flags.noIndexOK); err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (d *deployment) ask(ctx context.Context) (release.Upload, error) {
 	return up, nil
 }
 
-// chooseSite returns the site that is named, else the only one there is, else one named after the project.
+// chooseSite returns the site that is named, else the one named after the project: if it exists, or as the first of all.
 func (d *deployment) chooseSite(ctx context.Context) (aplomb.SiteName, error) {
 	site, err := d.c.namedSite()
 	if err != nil || site != "" {
@@ -217,13 +218,21 @@ func (d *deployment) chooseSite(ctx context.Context) (aplomb.SiteName, error) {
 	if err != nil {
 		return "", err
 	}
-	switch len(sites) {
-	case 0:
-		return siteFromFolder(d.folder.project), nil
-	case 1:
-		return sites[0].Site, nil
+	own := siteFromFolder(d.folder.project)
+	var names []string
+	for _, st := range sites {
+		if st.Site == own {
+			return own, nil
+		}
+		names = append(names, string(st.Site))
 	}
-	return d.c.onlySite(ctx, d.server) // says which sites there are
+	if len(names) == 0 {
+		return own, nil
+	}
+	// A deploy never guesses that somebody else's site is meant.
+	return "", aplomb.NewError(aplomb.CodeWhichSite, "it is not clear which site this folder is for",
+		fmt.Sprintf("the server has %s, and neither --site nor aplomb.toml names one", strings.Join(names, ", ")),
+		fmt.Sprintf("aplomb deploy --site %s, or --site %s for a new one, or aplomb init", names[0], own))
 }
 
 // send streams the missing files.

@@ -77,6 +77,9 @@ func (m machineSettings) check() error {
 	if len(m.ListenTLS) > 0 && (m.Cert == "" || m.Key == "") {
 		return usage("HTTPS needs a certificate and its key", "an address for TLS was named without both", "aplomb up --tls-listen :443 --cert cert.pem --key key.pem")
 	}
+	if len(m.ListenTLS) == 0 && (m.Cert != "" || m.Key != "") {
+		return usage("a certificate without an address for HTTPS", "nothing would be served over HTTPS", "aplomb up --tls-listen :443 --cert cert.pem --key key.pem")
+	}
 	for _, addr := range append(append([]string{m.API}, m.Listen...), m.ListenTLS...) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return usage(fmt.Sprintf("%q is not an address to listen on", addr), err.Error(), "aplomb up --listen 127.0.0.1:8080")

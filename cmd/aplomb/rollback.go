@@ -23,13 +23,21 @@ nothing, and it can be undone. Interrupting this command does not stop it.`,
 		exits:    []int{exitDone, exitUnexpected, exitUsage, exitDenied, exitRefused, exitRunning, exitNeeded},
 		next:     "aplomb status, or aplomb undo",
 		failed:   "Not rolled back",
-	}, atMost(0, "no arguments: the server knows what was live before"), func(cmd *cobra.Command, _ []string) error {
+	}, noRelease, func(cmd *cobra.Command, _ []string) error {
 		return c.back(cmd.Context(), "rollback", func(ctx context.Context, s *server) (release.Back, error) {
 			return s.client.Rollback(ctx, reason, s.site)
 		})
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for the timeline")
 	return cmd
+}
+
+// noRelease refuses arguments, and says how to go to a certain release.
+func noRelease(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usage("rollback takes no release: the server knows what was live before", fmt.Sprintf("%q was given", args[0]), "aplomb rollback, or aplomb promote "+args[0])
 }
 
 func (c *call) undoCommand() *cobra.Command {

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,6 +59,7 @@ gracefully: answers under way are finished. A second one ends it at once.`,
 }
 
 func (c *call) up(ctx context.Context, f upFlags) error {
+	signal.Ignore(syscall.SIGHUP) // a terminal that is closed is no reason to take the sites away
 	lg, err := c.logger(f.logFormat)
 	if err != nil {
 		return err
