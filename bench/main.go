@@ -21,6 +21,7 @@ type run struct {
 	dir    string // everything is written below it, and removed at the end
 	binary string // aplomb
 	rounds int
+	match  string // of static: only workloads whose name has it
 	rows   []row
 }
 
@@ -44,22 +45,23 @@ var parts = []struct {
 func main() {
 	rounds := flag.Int("rounds", 5, "how often each pair is measured; the median counts")
 	only := flag.String("only", "", "comma-separated parts: deploy, rollback, load, static, memory")
+	match := flag.String("match", "", "of static: only the workloads whose name has this in it, such as \"h1 304\"")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *rounds, *only); err != nil {
+	if err := bench(ctx, *rounds, *only, *match); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, rounds int, only string) error {
+func bench(ctx context.Context, rounds int, only, match string) error {
 	dir, err := os.MkdirTemp("", "aplomb-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &run{ctx: ctx, dir: dir, binary: filepath.Join(dir, "aplomb"), rounds: rounds}
+	r := &run{ctx: ctx, dir: dir, binary: filepath.Join(dir, "aplomb"), rounds: rounds, match: match}
 	if err := r.command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", r.binary, "./cmd/aplomb"); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}

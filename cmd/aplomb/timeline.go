@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,16 @@ func factLine(f aplomb.Fact) string {
 }
 
 // oneLine keeps what people wrote on one line.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine makes what a person wrote safe for a terminal: one line, nothing that steers it or turns its direction.
+func oneLine(s string) string {
+	shown := strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return ' '
+	}, s)
+	return strings.Join(strings.Fields(shown), " ")
+}
 
 func (c *call) noteCommand() *cobra.Command {
 	var of string
