@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"aplomb"
 	"aplomb/rollout"
@@ -76,6 +77,9 @@ func (d *driver) recover(ctx context.Context, ask Ask) (Recovered, error) {
 		return Recovered{}, fmt.Errorf("recover %s: %w", d.name, err)
 	}
 	state.N = head.N
+	if len(state.Releases) == 0 {
+		lost = strings.TrimSpace("every release: neither the ledger nor the edge holds one, and names begin at r1 again. " + lost)
+	}
 	d.state, d.head, d.degraded, d.unrecorded = state, head, nil, nil
 	d.publish()
 	d.m.lg.Warn("ledger recovered", "site", d.name, "n", head.N, "set_aside", aside, "lost", lost)

@@ -708,3 +708,23 @@ func TestMissingFilesOfWhatIsLiveAreNamedAtStart(t *testing.T) {
 		t.Errorf("status names %v as damaged, want %s", s.Damaged, gone.Short())
 	}
 }
+
+// TestNothingIsCalledLiveWhenNeitherLedgerNorEdgeIsWhole: what is left of the ledger is not what visitors see.
+func TestNothingIsCalledLiveWhenNeitherLedgerNorEdgeIsWhole(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	must(h.deploy("one"))
+	h.led.fail("degraded")
+	if _, err := h.deploy("two"); !errors.Is(err, aplomb.ErrDegraded) {
+		t.Fatalf("deploy = %v", err)
+	}
+	delete(h.edge.routes, "shop")
+	d := must(h.m.driver("shop"))
+	if err := d.do(context.Background(), func(context.Context) error { d.publish(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	s := must(h.m.Status(context.Background(), "shop"))
+	if s.Live != "" || !strings.HasPrefix(s.Sentence, "Nothing is served") {
+		t.Errorf("status = %+v, want nothing live", s)
+	}
+}

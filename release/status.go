@@ -70,8 +70,11 @@ func (d *driver) status() SiteStatus {
 	if a := s.LastAct; a != nil {
 		out.LastAct = &aplomb.Fact{N: a.N, At: a.At, Kind: a.Kind, Actor: a.Actor, Why: a.Why, Site: d.name, Release: a.To, From: a.From}
 	}
-	if v.served != nil {
+	switch {
+	case v.served != nil:
 		d.statusServed(*v.served, &out)
+	case v.degraded != nil: // the edge has nothing either: what is left of the ledger says what was live, not what is
+		out.Live, out.Share, out.Since, out.Back = "", 0, time.Time{}, ""
 	}
 	if v.degraded != nil {
 		out.Degraded = v.degraded.Error()
@@ -99,12 +102,15 @@ func (d *driver) statusServed(r aplomb.Route, out *SiteStatus) {
 // sentence says what a site is, for people.
 func sentence(s SiteStatus, now time.Time) string {
 	var b strings.Builder
-	if s.Live == "" {
-		b.WriteString("Nothing is live yet.")
-	} else {
+	switch {
+	case s.Live != "":
 		fmt.Fprintf(&b, "%s is live since %s.", s.Live, clock(s.Since, now))
+	case s.Degraded != "":
+		b.WriteString("Nothing is served: neither the edge's state nor the ledger is whole. Next: aplomb recover.")
+	default:
+		b.WriteString("Nothing is live yet.")
 	}
-	if s.Degraded != "" {
+	if s.Degraded != "" && s.Live != "" {
 		b.WriteString(" The ledger refuses to write; the site is served, and rollback works.")
 	}
 	if len(s.Damaged) > 0 {
@@ -147,6 +153,8 @@ func (d *driver) production() string {
 // that became live after that is never called unchanged.
 func (s SiteStatus) Production(began, now time.Time) string {
 	switch {
+	case s.Live == "" && s.Degraded != "":
+		return "Production: " + s.Sentence
 	case s.Live == "":
 		return "Production is unchanged: nothing is live yet."
 	case !began.IsZero() && s.Since.After(began):
