@@ -11,7 +11,7 @@ type Route struct {
 	Live  ReleaseID `json:"live"` // "" until the first release is live
 	Since time.Time `json:"since,omitzero"`
 	// Kept lists every release whose bytes are kept, the live one included: first the live one, then those a
-	// rollback may choose in its order (replaced, newest by LastLive), then all others, newest first.
+	// rollback may choose in its order (replaced, last left first), then all others, newest first.
 	Kept []KeptRelease `json:"kept"`
 	// Unrecorded is set while the route was moved by a rollback that the ledger could not record; Head is then still
 	// that of the route before. By and Why say who asked.

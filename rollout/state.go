@@ -118,7 +118,8 @@ func (s State) BySeal(seal aplomb.Digest) (aplomb.Release, bool) {
 	return aplomb.Release{}, false
 }
 
-// Targets lists the releases a rollback may choose, in its order: replaced, newest by the time they were last live.
+// Targets lists the releases a rollback may choose, in its order: replaced, the one left last first, by the number of the act
+// that took its place; the clock may have been set back since.
 // Releases in broken are left out.
 func (s State) Targets(broken []aplomb.ReleaseID) []aplomb.Release {
 	var out []aplomb.Release
