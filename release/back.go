@@ -20,7 +20,7 @@ func (m *Manager) Rollback(ctx context.Context, ask Ask, site aplomb.SiteName) (
 	}
 	begun := m.cfg.Now()
 	var back Back
-	err = d.do(ctx, func(ctx context.Context) error {
+	err = d.doUrgent(ctx, func(ctx context.Context) error {
 		back, err = d.rollback(ctx, ask, begun)
 		return err
 	})
@@ -35,7 +35,7 @@ func (m *Manager) Undo(ctx context.Context, ask Ask, site aplomb.SiteName, act i
 	}
 	begun := m.cfg.Now()
 	var back Back
-	err = d.do(ctx, func(ctx context.Context) error {
+	err = d.doUrgent(ctx, func(ctx context.Context) error {
 		ev := aplomb.Event{Kind: aplomb.EventUndo, At: begun, Actor: ask.Actor, Why: ask.Why, Act: act}
 		if last := d.state.LastAct; last != nil {
 			if rel, ok := d.state.Releases[last.From]; ok && !d.whole(rel) {

@@ -38,6 +38,7 @@ type driver struct {
 	took       []phases        // of the newest deploys
 	done       []aplomb.Done   // parts of the act performed last
 	unsaved    bool            // the edge could not write its state then: a restart would serve the route before
+	urgent     bool            // the task that runs takes visitors back: what it records may use the space kept for that
 	sent       sentURLs
 
 	// view is replaced as a whole after every change; readers never wait for a task.
@@ -95,6 +96,16 @@ func (d *driver) do(ctx context.Context, run func(ctx context.Context) error) er
 		return ctx.Err()
 	}
 	return <-t.done
+}
+
+// doUrgent runs a task that takes visitors back. All that it records, what was left to record before it included, may
+// use the disk space kept for rollbacks.
+func (d *driver) doUrgent(ctx context.Context, run func(ctx context.Context) error) error {
+	return d.do(ctx, func(ctx context.Context) error {
+		d.urgent = true
+		defer func() { d.urgent = false }()
+		return run(ctx)
+	})
 }
 
 // publish shows readers what stands now.
@@ -161,7 +172,7 @@ func (d *driver) step(ctx context.Context, ev aplomb.Event) (rollout.Outcome, er
 	if err != nil {
 		return rollout.Outcome{}, err
 	}
-	if err := d.record(ctx, out, urgent(ev, out)); err != nil {
+	if err := d.record(ctx, out, d.urgent || urgent(ev, out)); err != nil {
 		return rollout.Outcome{}, err
 	}
 	for _, in := range out.Commands {

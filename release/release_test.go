@@ -416,6 +416,25 @@ func TestRollbackWorksWhileNothingCanBeWrittenAndIsRecordedLater(t *testing.T) {
 	}
 }
 
+// TestRollbackRecordsWhatADeployCouldNot: the space kept for rollbacks is there for all that a rollback has to record.
+func TestRollbackRecordsWhatADeployCouldNot(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ctx := context.Background()
+	for _, key := range []string{"one", "two"} {
+		must(h.deploy(key))
+	}
+	h.led.fail("", "", "", "full", "full") // the deploy's result, and the first attempt to record it late
+	if out := must(h.deploy("three")); out.Release != "r3" || !out.Unrecorded {
+		t.Fatalf("deploy = %+v, want r3, unrecorded", out)
+	}
+	back := must(h.m.Rollback(ctx, Ask{Actor: "mia", Why: "white screen"}, "shop"))
+	if back.From != "r3" || back.To != "r2" || !back.Recorded || h.freed == 0 {
+		t.Errorf("rollback = %+v, reserve freed %d times; want r3 to r2, recorded", back, h.freed)
+	}
+	h.oracle("end")
+}
+
 func TestDegradedLedgerRefusesWritesAndRollbackStillMoves(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
