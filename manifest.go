@@ -40,6 +40,8 @@ type Settings struct {
 	Fallback string `json:"fallback,omitempty"`
 	// CleanURLs serves /about.html and /about/index.html at /about. Nil means true.
 	CleanURLs *bool `json:"clean_urls,omitempty"`
+	// App are the ways to the app behind the files.
+	App []AppRoute `json:"app,omitempty"`
 }
 
 // Warning is something an upload was not refused for but its owner should know: a file, a line where there is one,

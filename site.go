@@ -87,4 +87,27 @@ type Site struct {
 	Name    SiteName  `json:"name"`
 	Hosts   []Host    `json:"hosts"`
 	Created time.Time `json:"created"`
+	// RedirectTo leads visitors of other hosts of the site to one of Hosts: "www.example.com" → "example.com".
+	RedirectTo map[Host]Host `json:"redirect_to,omitempty"`
+	// Upstreams are the addresses of apps that a release may name: "127.0.0.1:*", "app.internal:3000", "unix:/run/*".
+	// Nil means DefaultUpstreams.
+	Upstreams []string `json:"upstreams,omitempty"`
+	// PreviewHost is the host under whose subdomains releases are previewed, "" where there is none.
+	PreviewHost Host `json:"preview_host,omitempty"`
+	// Offline is set while the site shows its maintenance page.
+	Offline *Offline `json:"offline,omitempty"`
+	// Gone are URL paths that answer 410 whatever release has them: what a person made forgotten, with a reason.
+	Gone []string `json:"gone,omitempty"`
 }
+
+// Offline says since when a site shows its maintenance page, who took it offline and why.
+type Offline struct {
+	Since time.Time `json:"since"`
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+	// RetryAfter is what visitors are told, in seconds.
+	RetryAfter int `json:"retry_after"`
+}
+
+// DefaultUpstreams are the addresses of apps that a release may name where its site says nothing: those of this machine.
+func DefaultUpstreams() []string { return []string{"127.0.0.1:*", "[::1]:*", "localhost:*", "unix:*"} }
