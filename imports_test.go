@@ -71,7 +71,7 @@ var mayNotImport = []struct {
 
 // rootImports is all that the vocabulary is written with. Values and rules need no files, no network and no clock.
 var rootImports = []string{
-	"bufio", "bytes", "cmp", "crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "hash", "io", "iter", "maps",
+	"bufio", "bytes", "cmp", "crypto/hmac", "crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "hash", "io", "iter", "maps",
 	"math", "mime", "net/url", "path", "regexp", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf16", "unicode/utf8",
 }
 

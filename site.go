@@ -92,8 +92,10 @@ type Site struct {
 	// Upstreams are the addresses of apps that a release may name: "127.0.0.1:*", "app.internal:3000", "unix:/run/*".
 	// Nil means DefaultUpstreams.
 	Upstreams []string `json:"upstreams,omitempty"`
-	// PreviewHost is the host under whose subdomains releases are previewed, "" where there is none.
+	// PreviewHost is the host under whose subdomains releases are previewed, "" where that is this machine's alone.
 	PreviewHost Host `json:"preview_host,omitempty"`
+	// PreviewSerial counts how often all links to previews were revoked.
+	PreviewSerial int `json:"preview_serial,omitempty"`
 	// Offline is set while the site shows its maintenance page.
 	Offline *Offline `json:"offline,omitempty"`
 	// Gone are URL paths that answer 410 whatever release has them: what a person made forgotten, with a reason.
