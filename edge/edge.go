@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"aplomb"
 	"aplomb/blob"
@@ -31,6 +32,8 @@ type Config struct {
 	Blobs blob.Reader
 	// FreeReserve frees disk space held in reserve, when an urgent intent meets a full disk. nil where there is none.
 	FreeReserve func() error
+	// PreviewKey signs the links to previews; nil where there are none.
+	PreviewKey []byte
 	// Signal is told of every answer that was not what was asked for. It must return at once. nil where nobody listens.
 	Signal func(Signal)
 }
@@ -79,6 +82,7 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 		damaged: damaged, unsaved: map[aplomb.SiteName]bool{}, left: map[aplomb.SiteName]aplomb.Digest{},
 	}
 	first := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
+	first.previews = &previews{key: cfg.PreviewKey, now: time.Now, shelf: e.shelf}
 	for _, r := range routes {
 		s, unread := e.shelf.site(r, nil)
 		for _, err := range unread {

@@ -17,10 +17,18 @@ const maxTarget = 8 << 10
 // ServeHTTP answers one request from this table.
 func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	site, host, refused := t.gate(w, r)
+	if refused == misdirected && t.servePreview(w, r) {
+		return
+	}
 	if refused.status != 0 {
 		t.out.refuse(w, r, host, refused)
 		return
 	}
+	t.answer(w, r, site, host)
+}
+
+// answer answers a request that the gate let through.
+func (t *Table) answer(w http.ResponseWriter, r *http.Request, site *site, host aplomb.Host) {
 	a := site.find(r, host)
 	switch a.kind {
 	case answerFile:
@@ -78,23 +86,28 @@ func (t *Table) gate(w http.ResponseWriter, r *http.Request) (*site, aplomb.Host
 	if s == nil {
 		return nil, "", misdirected
 	}
+	return s, host, check(r)
+}
+
+// check refuses what no site answers.
+func check(r *http.Request) refusal {
 	if len(r.RequestURI) > maxTarget {
-		return s, host, tooLong
+		return tooLong
 	}
 	if strings.IndexByte(r.RequestURI, '#') >= 0 || r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-		return s, host, badRequest
+		return badRequest
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		return s, host, methods
+		return methods
 	default:
-		return s, host, badMethod
+		return badMethod
 	}
 	if r.URL.RawPath != "" && hasEscapedSlash(r.URL.RawPath) {
-		return s, host, notFound
+		return notFound
 	}
-	return s, host, refusal{}
+	return refusal{}
 }
 
 // hasEscapedSlash finds a slash that is part of a segment. No file has one, and what stands between may read it as a

@@ -13,6 +13,8 @@ type Table struct {
 	hosts map[aplomb.Host]*site
 	sites map[aplomb.SiteName]*site
 	out   *sender
+	// previews answers for hosts that are no site's own; nil where there are none.
+	previews *previews
 }
 
 // NewTable returns a table that serves these routes, apart from any Edge: for rehearsals and tests. It fails where a
@@ -41,6 +43,8 @@ func (t *Table) with(s *site) (*Table, error) {
 		hosts: make(map[aplomb.Host]*site, len(t.hosts)+len(s.route.Site.Hosts)),
 		sites: make(map[aplomb.SiteName]*site, len(t.sites)+1),
 		out:   t.out,
+
+		previews: t.previews,
 	}
 	name := s.route.Site.Name
 	for host, other := range t.hosts {
@@ -66,6 +70,7 @@ func (t *Table) put(s *site) error {
 		t.hosts[host] = s
 	}
 	t.sites[s.route.Site.Name] = s
+	t.previews = t.previews.with(s)
 	return nil
 }
 
