@@ -129,7 +129,7 @@ func TestEveryRouteFailsWithAllFivePartsOfAnError(t *testing.T) {
 		if !strings.Contains(rt.pattern, "{") {
 			continue // health, sites and verify cannot fail on what they are asked
 		}
-		path := strings.NewReplacer("{site}", "nowhere", "{upload}", "none").Replace(rt.pattern)
+		path := strings.NewReplacer("{site}", "nowhere", "{upload}", "none", "{release}", "r1").Replace(rt.pattern)
 		p := checkProblem(t, raw(t, h, rt.method, path, rt.media, exampleBody(rt)), statusFor(rt), codeFor(rt))
 		if !strings.HasPrefix(p.Production, "Production is unchanged") {
 			t.Errorf("%s %s: %q", rt.method, path, p.Production)
@@ -137,7 +137,7 @@ func TestEveryRouteFailsWithAllFivePartsOfAnError(t *testing.T) {
 		if rt.media != jsonType || strings.Contains(rt.pattern, "{upload}") {
 			continue
 		}
-		path = strings.Replace(rt.pattern, "{site}", "shop", 1)
+		path = strings.NewReplacer("{site}", "shop", "{release}", "r1").Replace(rt.pattern)
 		for name, c := range map[string]struct {
 			body   string
 			status int

@@ -74,6 +74,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/sites/{site}/undo", ScopeRollback, jsonType, s.act(s.undo)},
 		{"POST", "/v1/sites/{site}/retire", ScopeRollback, jsonType, s.act(s.retire)},
 		{"POST", "/v1/sites/{site}/note", ScopeDeploy, jsonType, s.act(s.note)},
+		{"POST", "/v1/sites/{site}/releases/{release}/preview", ScopeDeploy, jsonType, s.act(s.preview)},
 		{"POST", "/v1/sites/{site}/recover", ScopeAdmin, jsonType, s.act(s.recover)},
 	}
 }

@@ -110,7 +110,7 @@ func (s *Server) seal(ctx context.Context, w http.ResponseWriter, r *request) (a
 	if err := decode(w, r, maxBody, &struct{}{}); err != nil {
 		return nil, err
 	}
-	return s.manager.Seal(ctx, r.PathValue("upload"))
+	return s.manager.SealTelling(ctx, r.PathValue("upload"), earlyPreview(w))
 }
 
 func (s *Server) abandon(ctx context.Context, w http.ResponseWriter, r *request) (any, error) {

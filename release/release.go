@@ -32,6 +32,8 @@ type Config struct {
 	Recover func(ctx context.Context, site aplomb.SiteName, from aplomb.Head, fact aplomb.Fact, writes []ledger.Write) (aside, lost string, head aplomb.Head, err error)
 	// FreeReserve frees disk space kept for rollbacks. Nil where there is none.
 	FreeReserve func() error
+	// PreviewKey signs the links to previews. Nil where none are made.
+	PreviewKey []byte
 	// URL returns the address at which people reach a site.
 	URL func(aplomb.Site) string
 	// Now is the clock.

@@ -59,6 +59,8 @@ type Deployed struct {
 	Act           int64               `json:"act"`
 	Known         bool                `json:"known,omitempty"` // the seal was known: no new release was made
 	Why           string              `json:"why,omitempty"`   // why it is not live, where it is not
+	// Preview is a link to a release that is not live, for whoever is to look at it.
+	Preview string `json:"preview,omitempty"`
 	// Unrecorded is set when visitors are on the release and the ledger could take the intent but not the result yet;
 	// Act follows on the timeline.
 	Unrecorded bool             `json:"unrecorded,omitempty"`

@@ -16,6 +16,11 @@ import (
 
 // Seal makes the upload a release and drives its rollout; it returns when the release is live, waits, or was taken back.
 func (m *Manager) Seal(ctx context.Context, id string) (Deployed, error) {
+	return m.SealTelling(ctx, id, func(Preview) {})
+}
+
+// SealTelling is Seal, and calls sealed with a link to the release before any visitor gets it.
+func (m *Manager) SealTelling(ctx context.Context, id string, sealed func(Preview)) (Deployed, error) {
 	u, err := m.open(id)
 	if err != nil {
 		return Deployed{}, err
@@ -28,7 +33,7 @@ func (m *Manager) Seal(ctx context.Context, id string) (Deployed, error) {
 		return Deployed{}, u.d.tell(err)
 	}
 	defer m.forget(u)
-	out, err := m.goLive(ctx, u, rel)
+	out, err := m.goLive(ctx, u, rel, sealed)
 	out.Warnings, out.FilesUploaded, out.BytesUploaded = warnings, u.received.Files, u.received.Bytes
 	return out, u.d.tell(err)
 }
@@ -156,9 +161,10 @@ func (m *Manager) putBlob(ctx context.Context, d aplomb.Digest, b []byte) error 
 }
 
 // goLive records the sealed release and drives its rollout.
-func (m *Manager) goLive(ctx context.Context, u *upload, rel aplomb.Release) (Deployed, error) {
+func (m *Manager) goLive(ctx context.Context, u *upload, rel aplomb.Release, sealed func(Preview)) (Deployed, error) {
 	d := u.d
 	var out Deployed
+	var link Preview
 	err := d.do(ctx, func(ctx context.Context) error {
 		now := m.cfg.Now()
 		sealing := now.Sub(u.begun) - u.sent
@@ -172,6 +178,12 @@ func (m *Manager) goLive(ctx context.Context, u *upload, rel aplomb.Release) (De
 			return err
 		}
 		id := o.Fact.Release
+		if link = m.previewOf(d.state.Site, id); link.URL != "" && id != before {
+			// The edge answers for it from here on, whatever becomes of the rollout.
+			if err := d.refresh(ctx, false); err == nil {
+				sealed(link)
+			}
+		}
 		if o.Refused != nil {
 			out = d.deployed(id, before, u.begun)
 			return o.Refused
@@ -187,6 +199,9 @@ func (m *Manager) goLive(ctx context.Context, u *upload, rel aplomb.Release) (De
 		out.Known = o.Fact.Kind == aplomb.FactUploaded && !d.state.Releases[id].Sealed.Equal(now)
 		return err
 	})
+	if out.State != aplomb.Live {
+		out.Preview = link.URL
+	}
 	return out, err
 }
 

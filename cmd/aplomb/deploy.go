@@ -274,7 +274,7 @@ func (d *deployment) seal(ctx context.Context, up release.Upload) (release.Deplo
 	}
 	d.view.begin(phaseSwitch, what, nil)
 	r, err := act(ctx, d.c, "deploy", func(ctx context.Context) (release.Deployed, error) {
-		return d.server.client.Seal(ctx, up.ID)
+		return d.server.client.SealTelling(ctx, up.ID, func(url string) { d.view.note("preview", url) })
 	})
 	if err != nil {
 		return r, err

@@ -49,7 +49,11 @@ func (c *call) deployedText(r release.Deployed, note string, took time.Duration,
 		}
 		return lines
 	case noLive && r.State == aplomb.Uploaded:
-		return []string{fmt.Sprintf("%s is uploaded and not live. %s", name, sent), fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag)}
+		lines := []string{fmt.Sprintf("%s is uploaded and not live. %s", name, sent)}
+		if r.Preview != "" {
+			lines = append(lines, "To look at it: "+r.Preview)
+		}
+		return append(lines, fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag))
 	}
 	lines := []string{fmt.Sprintf("%s is %s. %s", name, r.State, sent)}
 	if r.Why != "" {

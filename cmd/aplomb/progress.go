@@ -145,6 +145,23 @@ func (v *progressView) begin(phase, text string, now func() string) {
 	v.tell(phase, phaseRunning, text)
 }
 
+// note shows a line that stays.
+func (v *progressView) note(phase, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	e := event{At: v.clock(), Phase: phase, State: phaseDone, Text: text}
+	switch {
+	case v.json:
+		writeJSON(v.out, e)
+	case v.screen.live:
+		io.WriteString(v.out, overwrite(v.drawn, []string{phase + ": " + text}))
+		v.drawn = 0
+		v.draw()
+	default:
+		io.WriteString(v.out, lineOf(e)+"\n")
+	}
+}
+
 // usual says how long a phase took the last times.
 func (v *progressView) usual(phase string, d time.Duration) {
 	v.mu.Lock()

@@ -112,6 +112,8 @@ type house struct {
 	journal *journal.Journal // nil where it could not be opened
 	manager *release.Manager
 	api     *api.Server
+
+	previewKey []byte // nil where it could not be read or made
 }
 
 // openHouse opens and starts every part, in the order in which visitors need them: what was served last is served before the
@@ -193,9 +195,12 @@ func (h *house) freeReserve() error {
 }
 
 func (h *house) openEdge(context.Context) (err error) {
+	if h.previewKey, err = previewKey(h.dir); err != nil {
+		h.lg.Error("no previews", "err", err)
+	}
 	h.edge, err = edge.Open(h.lg, edge.Config{
 		Listen: h.machine.Listen, ListenTLS: h.machine.ListenTLS, CertFile: h.machine.Cert, KeyFile: h.machine.Key,
-		StateDir: filepath.Join(h.dir, "state"), Blobs: h.blobs, FreeReserve: h.freeReserve,
+		StateDir: filepath.Join(h.dir, "state"), Blobs: h.blobs, FreeReserve: h.freeReserve, PreviewKey: h.previewKey,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
@@ -236,6 +241,7 @@ func (h *house) openManager(ctx context.Context) error {
 		Performers:  map[aplomb.IntentKind]release.Performer{aplomb.IntentRoute: h.edge.Perform},
 		Served:      h.edge.Routes,
 		FreeReserve: h.freeReserve,
+		PreviewKey:  h.previewKey,
 		URL:         siteURL(h.machine, h.edge.Addrs()),
 		Now:         h.c.now,
 		Limits:      aplomb.DefaultLimits(),
