@@ -36,6 +36,8 @@ type Config struct {
 	PreviewKey []byte
 	// Signal is told of every answer that was not what was asked for. It must return at once. nil where nobody listens.
 	Signal func(Signal)
+	// Record is told of every answer. It must return at once. nil where nobody listens.
+	Record func(Record)
 }
 
 // Edge serves sites. Open makes one, Run serves until its context ends, Perform moves a site's visitors.
@@ -106,7 +108,13 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 func (e *Edge) swap(next *Table) { e.table.Store(next) }
 
 // ServeHTTP answers a request from the table of this moment.
-func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.table.Load().ServeHTTP(w, r) }
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.cfg.Record != nil {
+		e.table.Load().serveRecorded(w, r, e.cfg.Record)
+		return
+	}
+	e.table.Load().ServeHTTP(w, r)
+}
 
 // Routes returns what is served now, in order of the sites' names.
 func (e *Edge) Routes() []aplomb.Route { return e.table.Load().routes() }

@@ -59,6 +59,9 @@ func (t *Table) servePreview(w http.ResponseWriter, r *http.Request) bool {
 	if !ok {
 		return false
 	}
+	as := &site{route: s.route, union: s.union}
+	as.route.Live = kept.ID
+	answeredBy(w, as, host)
 	w = &privateWriter{ResponseWriter: w}
 	if r.URL.Path == aplomb.PreviewPath {
 		t.enterPreview(w, r, s, kept)
@@ -69,7 +72,7 @@ func (t *Table) servePreview(w http.ResponseWriter, r *http.Request) bool {
 			continue
 		}
 		if _, ok := t.previews.allows(s, kept, c.Value); ok {
-			t.answerPreview(w, r, host, s, kept)
+			t.answerPreview(w, r, host, as, near(s))
 			return true
 		}
 	}
@@ -120,10 +123,9 @@ func sameOrigin(r *http.Request) bool {
 }
 
 // answerPreview serves the release as if it were live.
-func (t *Table) answerPreview(w http.ResponseWriter, r *http.Request, host aplomb.Host, s *site, kept aplomb.KeptRelease) {
-	as := &site{route: s.route, union: s.union}
-	as.route.Live = kept.ID
-	if _, as.live, as.unreadable = t.previews.shelf.load(kept.Manifest, true, near(s)); as.unreadable != nil {
+func (t *Table) answerPreview(w http.ResponseWriter, r *http.Request, host aplomb.Host, as *site, near []*fileTable) {
+	kept, _ := as.route.Find(as.route.Live)
+	if _, as.live, as.unreadable = t.previews.shelf.load(kept.Manifest, true, near); as.unreadable != nil {
 		as.live = nil
 	}
 	if refused := check(r); refused.status != 0 {

@@ -139,7 +139,7 @@ func (o *sender) nameOnce(d aplomb.Digest, err error) {
 func (o *sender) write(w http.ResponseWriter, r *http.Request, host aplomb.Host, b opened, start, length int64) {
 	if b.file == nil {
 		if _, err := w.Write(b.bytes[start : start+length]); err != nil {
-			o.report(r, host, statusHungUp, CauseClient)
+			o.report(w, r, host, statusHungUp, CauseClient)
 		}
 		return
 	}
@@ -150,10 +150,10 @@ func (o *sender) write(w http.ResponseWriter, r *http.Request, host aplomb.Host,
 	case err == nil && n == length:
 	case err == nil, errors.As(err, &failed), errors.Is(err, syscall.EIO), errors.Is(err, io.ErrUnexpectedEOF):
 		o.lg.Error("blob not served to the end", "sent", n, "want", length, "err", err)
-		o.report(r, host, http.StatusInternalServerError, CauseEdge)
+		o.report(w, r, host, http.StatusInternalServerError, CauseEdge)
 		panic(http.ErrAbortHandler)
 	default:
-		o.report(r, host, statusHungUp, CauseClient)
+		o.report(w, r, host, statusHungUp, CauseClient)
 	}
 }
 
@@ -164,12 +164,21 @@ func (o *sender) copyFile(w http.ResponseWriter, f blob.File, start, length int6
 		}
 	}
 	part := io.LimitedReader{R: f, N: length}
+	if rec, ok := w.(*recorder); ok { // it counts, and leaves the short way from file to connection open
+		n, err := o.copyPart(rec.ResponseWriter, &part)
+		rec.record.Bytes += n
+		return n, err
+	}
+	return o.copyPart(w, &part)
+}
+
+func (o *sender) copyPart(w http.ResponseWriter, part *io.LimitedReader) (int64, error) {
 	if to, ok := w.(io.ReaderFrom); ok {
-		return to.ReadFrom(&part)
+		return to.ReadFrom(part)
 	}
 	buf := o.copies.Get().(*[]byte)
 	defer o.copies.Put(buf)
-	return io.CopyBuffer(w, &part, *buf)
+	return io.CopyBuffer(w, part, *buf)
 }
 
 // allowTime gives a large answer more time than the server gives by itself.

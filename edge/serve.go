@@ -20,6 +20,9 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused == misdirected && t.servePreview(w, r) {
 		return
 	}
+	if site != nil {
+		answeredBy(w, site, host)
+	}
 	if refused.status != 0 {
 		t.out.refuse(w, r, host, refused)
 		return
@@ -138,7 +141,7 @@ func (o *sender) refuse(w http.ResponseWriter, r *http.Request, host aplomb.Host
 	if r.Method != http.MethodHead && why.text != "" {
 		writeString(w, why.text)
 	}
-	o.report(r, host, why.status, why.cause)
+	o.report(w, r, host, why.status, why.cause)
 }
 
 func (o *sender) sendMoved(w http.ResponseWriter, a answer) {
@@ -178,7 +181,7 @@ func (o *sender) sendMissing(w http.ResponseWriter, r *http.Request, host aplomb
 	if r.Method != http.MethodHead {
 		o.write(w, r, host, b, 0, b.size)
 	}
-	o.report(r, host, status, why.cause)
+	o.report(w, r, host, status, why.cause)
 }
 
 // sendFile answers with a file, or with what its conditions and ranges say of it.

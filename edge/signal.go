@@ -29,7 +29,13 @@ type Signal struct {
 	Cause  Cause
 }
 
-func (o *sender) report(r *http.Request, host aplomb.Host, status int, cause Cause) {
+// report notes to whom an answer is attributed, and tells whoever listens of those that went wrong.
+func (o *sender) report(w http.ResponseWriter, r *http.Request, host aplomb.Host, status int, cause Cause) {
+	if cause != CauseNone {
+		if rec := recorderOf(w); rec != nil {
+			rec.record.Status, rec.record.Cause = status, cause
+		}
+	}
 	if o.signal == nil || cause == CauseNone {
 		return
 	}
