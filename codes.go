@@ -43,6 +43,10 @@ const (
 	CodeHosts       Code = "APL-3013"
 	CodeSwitch      Code = "APL-3014"
 	CodeNothing     Code = "APL-3015"
+	CodeUpstream    Code = "APL-3016"
+	CodeSiteRule    Code = "APL-3017"
+	CodeSiteBusy    Code = "APL-3018"
+	CodeForget      Code = "APL-3019"
 	CodeDenied      Code = "APL-4001"
 	CodeForbidden   Code = "APL-4002"
 	CodeHostName    Code = "APL-4003"
@@ -96,6 +100,10 @@ var Codes = map[Code]CodeText{
 	CodeHosts:       {ErrRefused, "The site's hosts are not set by a deploy"},
 	CodeSwitch:      {ErrInvalid, "The edge could not switch"},
 	CodeNothing:     {ErrRefused, "It is so already"},
+	CodeUpstream:    {ErrRefused, "The site does not allow that address of an app"},
+	CodeSiteRule:    {ErrUsage, "A site's rule cannot be set like that"},
+	CodeSiteBusy:    {ErrRefused, "A deploy is under way"},
+	CodeForget:      {ErrRefused, "There is nothing to forget under that name"},
 	CodeDenied:      {ErrDenied, "Not logged in"},
 	CodeForbidden:   {ErrDenied, "Not allowed"},
 	CodeHostName:    {ErrDenied, "The API does not answer under that host name"},

@@ -23,6 +23,11 @@ const (
 	FactCollected   FactKind = "collected" // bytes of releases no longer kept were deleted
 	FactDamaged     FactKind = "damaged"   // stored bytes were found damaged and set aside
 	FactRecovered   FactKind = "recovered" // the ledger was recovered from what the edge serves
+	FactSiteSet     FactKind = "site-set"  // the site's own rules were changed
+	FactSiteRemoved FactKind = "site-removed"
+	FactOffline     FactKind = "offline" // visitors get the maintenance page
+	FactOnline      FactKind = "online"
+	FactForgotten   FactKind = "forgotten" // URLs answer 410 from now on, their bytes are deleted
 )
 
 // Fact is one line of a site's timeline. It never changes once it is acknowledged.

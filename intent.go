@@ -5,8 +5,14 @@ import "time"
 // IntentKind names a command of a rollout; one performer exists for each.
 type IntentKind string
 
-// IntentRoute moves a site's visitors to Intent.Release.
-const IntentRoute IntentKind = "route"
+// The kinds of intents.
+const (
+	// IntentRoute moves a site's visitors to Intent.Release.
+	IntentRoute IntentKind = "route"
+	// IntentRemove ends the serving of a site: none of its hosts is answered for any more. It comes from a fact that is
+	// on the site's chain for good, so it has no result on the chain.
+	IntentRemove IntentKind = "remove"
+)
 
 // Intent is a command that rollout.Step decided on and that was recorded before it is performed. Performing it twice
 // must leave what performing it once leaves: whoever performs recognises it by ID.
@@ -42,6 +48,12 @@ const (
 	EventRouted    EventKind = "routed"  // result of IntentRoute
 	EventFailed    EventKind = "failed"  // an intent could not be performed; production is as before it
 	EventProceed   EventKind = "proceed" // nothing happened: go on with what the state leaves to do
+
+	EventSiteSet    EventKind = "site-set"    // Site holds the rules as they are to be
+	EventSiteRemove EventKind = "site-remove" // the site ends
+	EventOffline    EventKind = "offline"     // RetryAfter is what visitors are told
+	EventOnline     EventKind = "online"
+	EventForget     EventKind = "forget" // Gone answer 410; Release, where one is named, loses its bytes
 )
 
 // Event is one input of rollout.Step. Time is part of it: Step has no clock.
@@ -70,8 +82,14 @@ type Event struct {
 	Done []Done `json:"done,omitempty"`
 	// Unsaved says that the edge moved but could not write its state: until it can, a restart serves what was before.
 	Unsaved bool `json:"unsaved,omitempty"`
-	// Site is the site to create: of create.
+	// Site is the site to create, or its rules as they are to be: of create and site-set.
 	Site Site `json:"site,omitzero"`
+	// RetryAfter is what visitors of a site that is offline are told, in seconds: of offline.
+	RetryAfter int `json:"retry_after,omitempty"`
+	// Gone are URL paths: of forget.
+	Gone []string `json:"gone,omitempty"`
+	// Bytes is what deleting Releases frees on the disk: of collected.
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // Done is one part of an act and how long it took.

@@ -45,6 +45,7 @@ func (w *world) draw(t *rapid.T) aplomb.Event {
 		aplomb.EventRequest, aplomb.EventSealed, aplomb.EventSealed, aplomb.EventAbandoned, aplomb.EventPromote, aplomb.EventRollback,
 		aplomb.EventUndo, aplomb.EventRetire, aplomb.EventProceed, aplomb.EventProceed, aplomb.EventRouted, aplomb.EventRouted, aplomb.EventRouted,
 		aplomb.EventFailed, aplomb.EventCollected, aplomb.EventNote,
+		aplomb.EventSiteSet, aplomb.EventOffline, aplomb.EventOnline, aplomb.EventForget, aplomb.EventSiteRemove,
 	}).Draw(t, "kind")
 	ev := aplomb.Event{Kind: kind, Why: rapid.SampledFrom([]string{"", "because"}).Draw(t, "why")}
 	any := func() aplomb.ReleaseID {
@@ -63,6 +64,19 @@ func (w *world) draw(t *rapid.T) aplomb.Event {
 	case aplomb.EventRollback, aplomb.EventUndo:
 		if rapid.IntRange(0, 4).Draw(t, "broken") == 0 {
 			ev.Releases = []aplomb.ReleaseID{any()}
+		}
+	case aplomb.EventSiteSet:
+		ev.Site = w.state.Site
+		ev.Site.Hosts = []aplomb.Host{aplomb.Host(rapid.SampledFrom([]string{"a.localhost", "b.localhost"}).Draw(t, "host"))}
+		ev.Site.Offline, ev.Site.Gone = nil, nil // are not set by it
+	case aplomb.EventForget:
+		if rapid.Bool().Draw(t, "whole release") {
+			ev.Release = any()
+		}
+		ev.Gone = []string{"/" + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "gone")}
+	case aplomb.EventSiteRemove:
+		if rapid.IntRange(0, 9).Draw(t, "really") > 0 {
+			ev.Kind = aplomb.EventOnline
 		}
 	case aplomb.EventCollected:
 		ev.Releases = w.state.Collectable(w.now.Add(40 * 24 * time.Hour))
@@ -140,7 +154,7 @@ func (w *world) step(t *rapid.T, ev aplomb.Event) {
 	}
 	if err != nil {
 		var e *aplomb.Error
-		if !errors.As(err, &e) && !errors.Is(err, ErrPending) && !errors.Is(err, ErrNothing) && !errors.Is(err, aplomb.ErrConflict) {
+		if !errors.As(err, &e) && !errors.Is(err, ErrPending) && !errors.Is(err, ErrNothing) && !errors.Is(err, aplomb.ErrConflict) && !(before.Removed && errors.Is(err, aplomb.ErrNotFound)) {
 			t.Fatalf("Step(%s): %v", ev.Kind, err)
 		}
 		return
@@ -183,6 +197,7 @@ func (w *world) oracle(t *rapid.T, before State, ev aplomb.Event, out Outcome) {
 		t.Fatalf("nothing is pending; live is %q, the edge serves %q", s.Live, w.served)
 	}
 	w.oracleTargets(t, before, ev, out)
+	w.oracleSite(t, before, ev, out)
 	route := s.Route(aplomb.Head{N: s.N})
 	kept := map[aplomb.ReleaseID]bool{}
 	for _, k := range route.Kept {
@@ -192,6 +207,37 @@ func (w *world) oracle(t *rapid.T, before State, ev aplomb.Event, out Outcome) {
 		if kept[id] == r.Collected {
 			t.Fatalf("release %s: collected %v, kept by the edge %v", id, r.Collected, kept[id])
 		}
+	}
+}
+
+// oracleSite checks that the site's own rules change by their own events only, whatever is rolled back meanwhile.
+func (w *world) oracleSite(t *rapid.T, before State, ev aplomb.Event, out Outcome) {
+	s, f := out.State, out.Fact
+	if before.Removed {
+		t.Fatalf("%s on a site that is removed", ev.Kind)
+	}
+	if s.Removed && (f.Kind != aplomb.FactSiteRemoved || before.Pending != nil || len(before.Rollouts) > 0) {
+		t.Fatalf("%s removed the site while %v is on its way", f.Kind, before.Rollouts)
+	}
+	if f.Kind != aplomb.FactSiteSet && f.Kind != aplomb.FactSiteCreated && !slices.Equal(s.Site.Hosts, before.Site.Hosts) {
+		t.Fatalf("%s changed the hosts", f.Kind)
+	}
+	if changed := (s.Site.Offline == nil) != (before.Site.Offline == nil); changed && f.Kind != aplomb.FactOffline && f.Kind != aplomb.FactOnline {
+		t.Fatalf("%s took the site off or on", f.Kind)
+	}
+	for _, p := range before.Site.Gone {
+		if !slices.Contains(s.Site.Gone, p) {
+			t.Fatalf("%s brought %s back", f.Kind, p)
+		}
+	}
+	if len(s.Site.Gone) != len(before.Site.Gone) && f.Kind != aplomb.FactForgotten {
+		t.Fatalf("%s made something forgotten", f.Kind)
+	}
+	if f.Kind == aplomb.FactForgotten && f.Release != "" && (f.Release == before.Live || !s.Releases[f.Release].Collected || s.Releases[f.Release].State != aplomb.Retired) {
+		t.Fatalf("forgotten %s is %+v", f.Release, s.Releases[f.Release])
+	}
+	if got := s.Route(aplomb.Head{N: s.N}).Site; !slices.Equal(got.Gone, s.Site.Gone) || (got.Offline == nil) != (s.Site.Offline == nil) {
+		t.Fatalf("the route's site is %+v, the state's %+v", got, s.Site)
 	}
 }
 

@@ -34,7 +34,7 @@ func noTarget(s State, broken []aplomb.ReleaseID) *aplomb.Error {
 	case len(broken) > 0:
 		why = fmt.Sprintf("the releases before %s are not whole any more: %v", s.Live, broken)
 	}
-	return aplomb.NewError(aplomb.CodeNoTarget, "not rolled back", why, "aplomb deploy DIR with a good release, or aplomb promote rN --reason \"…\"")
+	return aplomb.NewError(aplomb.CodeNoTarget, "not rolled back", why, "aplomb deploy DIR with a good release, or aplomb promote rN --reason \"…\", or aplomb offline --reason \"…\"")
 }
 
 func orRelease(id aplomb.ReleaseID) aplomb.ReleaseID {

@@ -127,6 +127,29 @@ func (p *player) run(t *testing.T, words []string) []string {
 	case "undo":
 		ev.Kind = aplomb.EventUndo
 		ev.Act, _ = strconv.ParseInt(arg(1), 10, 64)
+	case "set": // hosts, then what leads to the first of them
+		ev.Kind, ev.Site = aplomb.EventSiteSet, p.state.Site
+		ev.Site.Hosts, ev.Site.RedirectTo = nil, map[aplomb.Host]aplomb.Host{}
+		for _, w := range words[1:] {
+			if from, to, ok := strings.Cut(w, ">"); ok {
+				ev.Site.RedirectTo[aplomb.Host(from)] = aplomb.Host(to)
+			} else {
+				ev.Site.Hosts = append(ev.Site.Hosts, aplomb.Host(w))
+			}
+		}
+	case "remove":
+		ev.Kind = aplomb.EventSiteRemove
+	case "offline":
+		ev.Kind, ev.Why, ev.RetryAfter = aplomb.EventOffline, strings.Join(words[1:], " "), 300
+	case "online":
+		ev.Kind = aplomb.EventOnline
+	case "forget": // a path or a release, and the reason
+		ev.Kind, ev.Why = aplomb.EventForget, strings.Join(words[min(2, len(words)):], " ")
+		if strings.HasPrefix(arg(1), "/") {
+			ev.Gone = []string{arg(1)}
+		} else {
+			ev.Release = aplomb.ReleaseID(arg(1))
+		}
 	case "note":
 		ev.Kind, ev.Why = aplomb.EventNote, strings.Join(words[1:], " ")
 	default:
@@ -190,5 +213,15 @@ func (p *player) line() string {
 	for _, r := range p.state.Targets(nil) {
 		targets = append(targets, string(r.ID))
 	}
-	return fmt.Sprintf("= live %q; %srollouts [%s], back to %v", p.state.Live, b.String(), strings.Join(ways, ", "), slices.Clip(targets))
+	site := ""
+	if p.state.Site.Offline != nil {
+		site += fmt.Sprintf(", offline since %s", p.state.Site.Offline.Since.Format("15:04"))
+	}
+	if len(p.state.Site.Gone) > 0 {
+		site += fmt.Sprintf(", gone %v", p.state.Site.Gone)
+	}
+	if p.state.Removed {
+		site += ", removed"
+	}
+	return fmt.Sprintf("= live %q; %srollouts [%s], back to %v%s", p.state.Live, b.String(), strings.Join(ways, ", "), slices.Clip(targets), site)
 }

@@ -83,6 +83,8 @@ type State struct {
 	Over     []Over           `json:"over,omitempty"`
 	Pending  *Pending         `json:"pending,omitempty"`
 	LastAct  *Act             `json:"last_act,omitempty"`
+	// Removed is set when the site has ended. Nothing comes after that.
+	Removed bool `json:"removed,omitempty"`
 
 	Releases map[aplomb.ReleaseID]aplomb.Release `json:"-"`
 }
@@ -223,6 +225,9 @@ func (s State) Check() error {
 		if r.State == aplomb.Replaced && r.LastLive.IsZero() {
 			return fmt.Errorf("release %s is replaced and was never live", id)
 		}
+	}
+	if s.Removed && (s.Pending != nil || len(s.Rollouts) > 0) {
+		return fmt.Errorf("the site is removed while something is on its way")
 	}
 	if s.LastAct != nil && s.LastAct.To != s.Live {
 		return fmt.Errorf("live is %q, the last act brought %q", s.Live, s.LastAct.To)

@@ -27,7 +27,7 @@ type Outcome struct {
 // Step decides what an event leads to. It changes nothing it is given. An error means that nothing happened: ErrPending, ErrNothing, an
 // *aplomb.Error for whoever asked, or a stale result (aplomb.ErrConflict).
 func Step(s State, e aplomb.Event) (Outcome, error) {
-	if s.Site.Name == "" && e.Kind != aplomb.EventCreate {
+	if s.Removed || s.Site.Name == "" && e.Kind != aplomb.EventCreate {
 		return Outcome{}, fmt.Errorf("%s on a site that does not exist: %w", e.Kind, aplomb.ErrNotFound)
 	}
 	t := turn{State: s.clone(), e: e}
@@ -75,6 +75,16 @@ func (t *turn) take() error {
 		return t.failed()
 	case aplomb.EventCollected:
 		return t.collected()
+	case aplomb.EventSiteSet:
+		return t.setSite()
+	case aplomb.EventSiteRemove:
+		return t.removeSite()
+	case aplomb.EventOffline:
+		return t.offline()
+	case aplomb.EventOnline:
+		return t.online()
+	case aplomb.EventForget:
+		return t.forget()
 	case aplomb.EventNote:
 		return t.say(aplomb.FactNote, "a note without words")
 	case aplomb.EventDamaged:
@@ -86,6 +96,9 @@ func (t *turn) take() error {
 func (t *turn) create() error {
 	if t.Site.Name != "" {
 		return fmt.Errorf("site %s exists: %w", t.Site.Name, aplomb.ErrConflict)
+	}
+	if err := CheckSite(t.e.Site); err != nil {
+		return err
 	}
 	t.Site = t.e.Site
 	t.fact.Kind, t.fact.Site = aplomb.FactSiteCreated, t.Site.Name
@@ -352,7 +365,7 @@ func (t *turn) collected() error {
 	if len(gone) == 0 {
 		return ErrNothing
 	}
-	t.fact.Kind, t.fact.More = aplomb.FactCollected, more(map[string]any{"releases": gone})
+	t.fact.Kind, t.fact.More = aplomb.FactCollected, more(map[string]any{"releases": gone, "bytes": t.e.Bytes})
 	t.why(fmt.Sprintf("%d releases are older than %d days and not among the last %d", len(gone), int(KeepFor.Hours()/24), KeepLast))
 	return nil
 }
