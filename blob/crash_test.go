@@ -57,7 +57,7 @@ func putUntilKilled(dir, seed string) error {
 		return err
 	}
 	random := rand.New(rand.NewPCG(n, 1))
-	left := random.IntN(600)
+	left := 1 + random.IntN(600) // never 0: the kill has to come
 	r := &recorder{fail: -1}
 	s, err := blob.OpenThrough(quiet(), dir, blob.Config{}, func(c blob.Call, do func() error) error {
 		r.mu.Lock()
