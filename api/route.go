@@ -60,6 +60,7 @@ type route struct {
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/v1/health", ScopeRead, "", s.health},
+		{"GET", "/metrics", ScopeRead, "", s.metrics},
 		{"GET", "/v1/sites", ScopeRead, "", s.sites},
 		{"GET", "/v1/sites/{site}", ScopeRead, "", s.siteStatus},
 		{"GET", "/v1/sites/{site}/releases", ScopeRead, "", s.releases},

@@ -28,6 +28,8 @@ type Config struct {
 	Listen string
 	// Version is the program's version, as health tells it.
 	Version string
+	// Metrics answers GET /metrics; nil where nothing is counted.
+	Metrics http.Handler
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -80,14 +82,14 @@ func (s *Server) Open() (err error) {
 		return err
 	}
 	routes := s.handler()
-	s.doors = append(s.doors, door{socket, s.throughSocket(routes), socket.remove})
+	s.doors = append(s.doors, door{socket, s.probed(s.throughSocket(routes)), socket.remove})
 	s.endpoint = Endpoint{Socket: socket.path, Dir: s.cfg.Dir, PID: os.Getpid(), Started: s.started}
 	if s.cfg.Listen != "" {
 		l, err := listenTCP(s.cfg.Listen)
 		if err != nil {
 			return err
 		}
-		s.doors = append(s.doors, door{l, s.throughTCP(l.Addr(), routes), func() {}})
+		s.doors = append(s.doors, door{l, s.probed(s.throughTCP(l.Addr(), routes)), func() {}})
 		s.endpoint.API, s.endpoint.Token = reachable(l.Addr().String()), token
 		if !loopbackOnly(l.Addr()) {
 			s.lg.Warn("the API is reachable from other machines without TLS", "api", l.Addr().String())

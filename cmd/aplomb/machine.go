@@ -18,6 +18,8 @@ const machineName = "machine.toml"
 const (
 	defaultListen = "127.0.0.1:8080"
 	defaultAPI    = "127.0.0.1:9400"
+
+	defaultAccessLog = "log/access.log"
 )
 
 // machineSettings are the keys of machine.toml.
@@ -27,9 +29,13 @@ type machineSettings struct {
 	Cert      string   `toml:"cert"`
 	Key       string   `toml:"key"`
 	API       string   `toml:"api"`
+	// AccessLog is the file of the access record, or "off". Relative to the data folder.
+	AccessLog string `toml:"access_log"`
 }
 
-func machineKeys() []string { return []string{"listen", "listen_tls", "cert", "key", "api"} }
+func machineKeys() []string {
+	return []string{"listen", "listen_tls", "cert", "key", "api", "access_log"}
+}
 
 // loadMachine reads D/machine.toml; the zero value where there is none.
 func loadMachine(dir string) (machineSettings, error) {
@@ -68,6 +74,9 @@ func (m machineSettings) over(flags machineSettings) machineSettings {
 	}
 	if m.API == "" {
 		m.API = defaultAPI
+	}
+	if m.AccessLog == "" {
+		m.AccessLog = defaultAccessLog
 	}
 	return m
 }

@@ -114,6 +114,8 @@ type house struct {
 	api     *api.Server
 
 	previewKey []byte // nil where it could not be read or made
+	metrics    *metrics
+	accessLog  *edge.AccessLog // nil where it is off
 }
 
 // openHouse opens and starts every part, in the order in which visitors need them: what was served last is served before the
@@ -123,7 +125,7 @@ func (c *call) openHouse(ctx context.Context, lg *slog.Logger, f upFlags) (*hous
 	if err := h.settle(f); err != nil {
 		return nil, err
 	}
-	for _, open := range []func(context.Context) error{h.openFolder, h.openBlobs, h.openEdge, h.startEdge, h.openLedger, h.openManager, h.startManager, h.openAPI} {
+	for _, open := range []func(context.Context) error{h.openFolder, h.openBlobs, h.openRecord, h.openEdge, h.startEdge, h.openLedger, h.openManager, h.startManager, h.openAPI} {
 		err := open(ctx)
 		if err == nil {
 			err = ctx.Err()
@@ -201,6 +203,7 @@ func (h *house) openEdge(context.Context) (err error) {
 	h.edge, err = edge.Open(h.lg, edge.Config{
 		Listen: h.machine.Listen, ListenTLS: h.machine.ListenTLS, CertFile: h.machine.Cert, KeyFile: h.machine.Key,
 		StateDir: filepath.Join(h.dir, "state"), Blobs: h.blobs, FreeReserve: h.freeReserve, PreviewKey: h.previewKey,
+		Record: h.record,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
@@ -305,7 +308,10 @@ func (h *house) keepReserve(ctx context.Context) error {
 }
 
 func (h *house) openAPI(context.Context) error {
-	h.api = api.New(h.lg, h.manager, api.Config{Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Now: h.c.now})
+	h.metrics.show(&siteMetrics{sites: h.manager.Sites, lost: h.lostRecords, space: func() (int64, int64, error) { return spaceOf(h.dir) }})
+	h.api = api.New(h.lg, h.manager, api.Config{
+		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Now: h.c.now,
+	})
 	if err := h.api.Open(); err != nil {
 		return err
 	}
