@@ -137,7 +137,9 @@ func (e *Edge) Damaged() []string {
 
 // Warm reads releases ahead of the moment they are needed: kept is a route's list, or a part of it. Releases that no
 // route keeps by the next switch are forgotten again.
-func (e *Edge) Warm(ctx context.Context, kept []aplomb.KeptRelease) {
+func (e *Edge) Warm(ctx context.Context, kept []aplomb.KeptRelease) { e.warm(ctx, kept, nil) }
+
+func (e *Edge) warm(ctx context.Context, kept []aplomb.KeptRelease, gone []string) {
 	var near []*fileTable
 	for _, k := range kept {
 		if _, t := e.shelf.lookup(k.Manifest); t != nil {
@@ -150,7 +152,7 @@ func (e *Edge) Warm(ctx context.Context, kept []aplomb.KeptRelease) {
 		}
 		_, t, err := e.shelf.load(k.Manifest, true, near)
 		if err == nil {
-			err = e.shelf.warm(k.Manifest, t, e.table.Load().out)
+			err = e.shelf.warm(k.Manifest, t, gone, e.table.Load().out)
 		}
 		if err != nil {
 			e.lg.Warn("release not ready", "release", k.ID, "err", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"syscall"
 	"time"
@@ -49,6 +50,9 @@ func (e *Edge) Perform(ctx context.Context, in aplomb.Intent) (aplomb.Event, err
 		return aplomb.Event{}, fmt.Errorf("perform %s: %w", in.ID, err)
 	}
 	e.swap(next)
+	if loses(before, in.Route) {
+		next.out.bodies.clear()
+	}
 	ev := e.routed(in, began, workersMoved(before, next.sites[in.Site]))
 	e.settleAfter(before, next)
 	return ev, nil
@@ -90,7 +94,7 @@ func follows(served *site, next aplomb.Route) (done bool, err error) {
 func place(h aplomb.Head) string { return fmt.Sprintf("epoch %d, n %d", h.Epoch, h.N) }
 
 func sameRoute(a, b aplomb.Route) bool {
-	return a.Live == b.Live && a.Unrecorded == b.Unrecorded && slices.Equal(a.Site.Hosts, b.Site.Hosts) &&
+	return a.Live == b.Live && a.Unrecorded == b.Unrecorded && reflect.DeepEqual(a.Site, b.Site) &&
 		slices.EqualFunc(a.Kept, b.Kept, func(a, b aplomb.KeptRelease) bool {
 			return a.ID == b.ID && a.Manifest == b.Manifest && a.State == b.State
 		})
@@ -106,7 +110,7 @@ func (e *Edge) prepare(table *Table, before *site, route aplomb.Route) (*Table, 
 		e.lg.Error("kept release cannot be read", "err", err)
 	}
 	if live, ok := route.Find(route.Live); ok && (before == nil || before.route.Live != route.Live) {
-		if err := e.shelf.warm(live.Manifest, s.live, table.out); err != nil {
+		if err := e.shelf.warm(live.Manifest, s.live, route.Site.Gone, table.out); err != nil {
 			return nil, fmt.Errorf("%s is not whole: %w", route.Live, err)
 		}
 	}
@@ -209,7 +213,7 @@ func (e *Edge) saveServed(name aplomb.SiteName) {
 // warmTargets reads the releases that the next rollbacks would choose.
 func (e *Edge) warmTargets(ctx context.Context) {
 	for _, r := range e.Routes() {
-		e.Warm(ctx, r.Kept[:min(len(r.Kept), nextTargets+1)])
+		e.warm(ctx, r.Kept[:min(len(r.Kept), nextTargets+1)], r.Site.Gone)
 	}
 }
 

@@ -107,8 +107,8 @@ func (s *shelf) kept(route aplomb.Route, near []*fileTable) (out []*release, unr
 }
 
 // warm opens the documents of a release, which hashes their bytes: none of them may turn out damaged in front of a
-// visitor.
-func (s *shelf) warm(manifest aplomb.Digest, t *fileTable, out *sender) error {
+// visitor. Those whose paths are gone need not be there.
+func (s *shelf) warm(manifest aplomb.Digest, t *fileTable, gone []string, out *sender) error {
 	s.mu.Lock()
 	done := s.warmed[manifest]
 	s.mu.Unlock()
@@ -117,6 +117,9 @@ func (s *shelf) warm(manifest aplomb.Digest, t *fileTable, out *sender) error {
 	}
 	var errs []error
 	for _, e := range t.documents {
+		if slices.Contains(gone, e.path) {
+			continue
+		}
 		b := opened{size: e.size}
 		if err := out.load(&e.digest, &b, smallBody); err != nil {
 			errs = append(errs, fmt.Errorf("document %s: %w", e.digest.Short(), err))

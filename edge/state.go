@@ -213,6 +213,16 @@ func (d stateDir) remove(site aplomb.SiteName) error {
 	return d.try("sync folder", func() error { return syncFolder(d.dir) })
 }
 
+// removeAll takes away all that is stored of a site: what it served before, too.
+func (d stateDir) removeAll(site aplomb.SiteName) error {
+	before := filepath.Join(d.dir, string(site)+beforeSuffix)
+	err := d.try("unlink before", func() error { return os.Remove(before) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove route of %s: %w", site, err)
+	}
+	return d.remove(site)
+}
+
 func syncFolder(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

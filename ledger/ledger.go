@@ -56,6 +56,12 @@ type Ledger interface {
 	// never yields an entry twice, never goes backwards and leaves none out. A slow follower never delays Append.
 	Follow(ctx context.Context, site aplomb.SiteName, after int64) iter.Seq2[Entry, error]
 
+	// SetAside takes the chain of a site that has ended out of the ledger and keeps its bytes; it returns where, in words.
+	// From then on the site is unknown, and its name free for a chain that begins anew. A site that the ledger does not
+	// know is aplomb.ErrNotFound: done before, by a process that was stopped. After another error the chain is still
+	// there, or set aside, and SetAside may be called again. Follow of the old chain ends with its context.
+	SetAside(ctx context.Context, site aplomb.SiteName) (string, error)
+
 	// Close makes every later call fail and ends every Follow. It loses nothing that was acknowledged.
 	Close() error
 }

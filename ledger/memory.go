@@ -112,6 +112,17 @@ func (m *Memory) Follow(ctx context.Context, site aplomb.SiteName, after int64) 
 	return c.Follow(ctx, after, m.done, nothingOlder)
 }
 
+// SetAside implements Ledger. What was in memory is not kept.
+func (m *Memory) SetAside(ctx context.Context, site aplomb.SiteName) (string, error) {
+	if _, err := m.lookup(site); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.chains, site)
+	return "nowhere", ctx.Err()
+}
+
 // Fail yields err and nothing else.
 func Fail(err error) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { yield(Entry{}, err) }

@@ -40,5 +40,10 @@ func (l shutLedger) Follow(ctx context.Context, site aplomb.SiteName, after int6
 	return l.Entries(ctx, site, after)
 }
 
+// SetAside implements ledger.Ledger.
+func (l shutLedger) SetAside(context.Context, aplomb.SiteName) (string, error) {
+	return "", l.refusal()
+}
+
 // Close implements ledger.Ledger.
 func (l shutLedger) Close() error { return nil }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open Open) {
 		{"CallsWithAnEndedContextFail", endedContext},
 		{"CloseEndsFollowAndFailsLaterCalls", closing},
 		{"SitesAreListedByNameAndIndependent", sites},
+		{"AChainSetAsideIsUnknownAndItsNameBeginsAnew", setAside},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -491,6 +492,32 @@ func sites(t *testing.T, l ledger.Ledger) {
 				t.Fatalf("a fact of %s on the chain of %s", e.Fact.Site, name)
 			}
 		}
+	}
+}
+
+func setAside(t *testing.T, l ledger.Ledger) {
+	for range 3 {
+		add(t, l, "shop", set("state", `1`))
+	}
+	add(t, l, "blog", set("state", `2`))
+	if aside, err := l.SetAside(t.Context(), "shop"); err != nil || aside == "" {
+		t.Fatalf("SetAside = %q, %v", aside, err)
+	}
+	if _, err := l.SetAside(t.Context(), "shop"); !errors.Is(err, aplomb.ErrNotFound) {
+		t.Errorf("SetAside of an unknown site = %v, want %v", err, aplomb.ErrNotFound)
+	}
+	if _, err := l.Load(t.Context(), "shop"); !errors.Is(err, aplomb.ErrNotFound) {
+		t.Errorf("Load = %v, want %v", err, aplomb.ErrNotFound)
+	}
+	if got, err := l.Sites(t.Context()); err != nil || !slices.Equal(got, []aplomb.SiteName{"blog"}) {
+		t.Errorf("Sites = %v, %v, want blog alone", got, err)
+	}
+	h, err := l.Append(t.Context(), "shop", aplomb.Head{}, note("anew"), []ledger.Write{set("other", `3`)})
+	if err != nil || h.N != 1 {
+		t.Fatalf("the first fact of the new chain is %+v, %v", h, err)
+	}
+	if s := load(t, l, "shop"); len(s.Records) != 1 || s.Head != h {
+		t.Errorf("the new chain holds %v at %+v", s.Records, s.Head)
 	}
 }
 
