@@ -176,7 +176,7 @@ func (d *driver) rollbackUnrecorded(ctx context.Context, ev aplomb.Event, begun 
 }
 
 func noTargetUnrecorded(site aplomb.SiteName, why string) *aplomb.Error {
-	return aplomb.NewError(aplomb.CodeNoTarget, fmt.Sprintf("%s not rolled back", site), why, "aplomb recover")
+	return aplomb.NewError(aplomb.CodeNoTarget, fmt.Sprintf("%s not rolled back", site), why, "aplomb recover, or aplomb offline --reason \"…\"")
 }
 
 // takeBack is a rollback on a route alone: to the first kept release that was replaced and is not in skip. The
@@ -212,7 +212,7 @@ func (d *driver) recordLate(ctx context.Context) error {
 	for len(d.unrecorded) > 0 {
 		ev := d.unrecorded[0]
 		if _, err := d.step(ctx, ev); err != nil && !errors.Is(err, rollout.ErrNothing) {
-			return fmt.Errorf("record the rollback to %s late: %w", ev.Release, err)
+			return fmt.Errorf("record the %s late: %w", ev.Kind, err)
 		}
 		d.unrecorded = d.unrecorded[1:]
 		d.publish()

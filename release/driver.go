@@ -27,6 +27,10 @@ type driver struct {
 	m     *Manager
 	name  aplomb.SiteName
 	tasks chan task
+	// gone is closed, and life ended, when the site has been removed: no task runs any more.
+	gone chan struct{}
+	life context.Context
+	end  context.CancelFunc
 
 	// owned by the task that runs
 	state      rollout.State
@@ -62,16 +66,26 @@ type task struct {
 }
 
 func (m *Manager) newDriver(name aplomb.SiteName) *driver {
-	d := &driver{m: m, name: name, tasks: make(chan task), acts: map[int64]int64{}, failures: map[int64]error{}}
+	d := &driver{m: m, name: name, tasks: make(chan task), gone: make(chan struct{}), acts: map[int64]int64{}, failures: map[int64]error{}}
+	d.life, d.end = context.WithCancel(context.Background()) // ends with the site, not with whoever asked for it
 	d.view.Store(&view{})
 	return d
 }
 
-// start runs the driver's tasks until its channel is closed.
+// start runs the driver's tasks until its channel is closed, or its site is gone.
 func (d *driver) start() {
 	d.m.running.Go(func() {
-		for t := range d.tasks {
-			t.done <- t.run(t.ctx)
+		defer d.end()
+		for {
+			select {
+			case t, ok := <-d.tasks:
+				if !ok {
+					return
+				}
+				t.done <- t.run(t.ctx)
+			case <-d.gone:
+				return
+			}
 		}
 	})
 }
@@ -82,7 +96,7 @@ func (d *driver) start() {
 func (d *driver) do(ctx context.Context, run func(ctx context.Context) error) error {
 	anchored := func(ctx context.Context) error {
 		err := run(ctx)
-		if d.degraded == nil && len(d.unrecorded) == 0 {
+		if d.degraded == nil && len(d.unrecorded) == 0 && !d.state.Removed {
 			if anchor := d.refresh(ctx, false); anchor != nil {
 				d.m.lg.Warn("the edge does not know the newest fact", "site", d.name, "n", d.head.N, "err", anchor)
 			}
@@ -91,7 +105,14 @@ func (d *driver) do(ctx context.Context, run func(ctx context.Context) error) er
 	}
 	t := task{ctx: context.WithoutCancel(ctx), run: anchored, done: make(chan error, 1)}
 	select {
+	case <-d.gone:
+		return d.errGone()
+	default:
+	}
+	select {
 	case d.tasks <- t:
+	case <-d.gone:
+		return d.errGone()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -157,7 +178,7 @@ func (d *driver) finishPending(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
-	if len(d.unrecorded) > 0 {
+	if isRollback(d.unrecorded) {
 		_, err := d.step(ctx, aplomb.Event{Kind: aplomb.EventRouted, At: d.m.cfg.Now(), Actor: "aplomb", Intent: p.Intent.ID})
 		return err
 	}
@@ -371,7 +392,7 @@ func stateOf(snap ledger.Snapshot) (rollout.State, error) {
 // deployed describes a release as a deploy's result.
 func (d *driver) deployed(id, from aplomb.ReleaseID, begun time.Time) Deployed {
 	rel := d.state.Releases[id]
-	out := Deployed{Release: id, State: rel.State, From: from, Site: d.name, URL: d.m.cfg.URL(d.state.Site), Why: rel.Why, TookMS: ms(d.m.cfg.Now().Sub(begun))}
+	out := Deployed{Release: id, State: rel.State, From: from, Site: d.name, URL: d.m.cfg.URL(d.state.Site), Why: rel.Why, TookMS: ms(d.m.cfg.Now().Sub(begun)), Offline: d.state.Site.Offline}
 	if rel.State == aplomb.Live {
 		out.Share, out.Why = 1, ""
 		if d.state.LastAct != nil {

@@ -65,11 +65,13 @@ func (d *driver) readManifest(r aplomb.Release) cachedManifest {
 	return cachedManifest{blob.Ref{Digest: r.Manifest, Size: int64(len(b))}, m}
 }
 
-// whole reports whether every byte a release needs is there: its manifest, and each file by presence and size.
+// whole reports whether every byte a release needs is there: its manifest, and each file by presence and size. A file
+// that was forgotten is not needed: its URL answers 410 whatever release has it.
 func (d *driver) whole(r aplomb.Release) bool {
 	if r.Collected {
 		return false
 	}
 	c := d.readManifest(r)
-	return len(c.manifest.Files) > 0 && len(d.m.cfg.Blobs.Missing(append(refs(c.manifest.Files), c.ref))) == 0
+	files := notGone(c.manifest.Files, goneOf(d.state.Site))
+	return len(c.manifest.Files) > 0 && len(d.m.cfg.Blobs.Missing(append(refs(files), c.ref))) == 0
 }

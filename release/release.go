@@ -15,6 +15,7 @@ import (
 	"aplomb"
 	"aplomb/blob"
 	"aplomb/ledger"
+	"aplomb/rollout"
 )
 
 // Performer carries out the intents of one kind and returns the event that is their result. It is idempotent by
@@ -40,6 +41,10 @@ type Config struct {
 	Now func() time.Time
 	// Limits bound uploads.
 	Limits aplomb.Limits
+	// Space returns what is free on the disk of the data folder, and its size. Nil where that is not known.
+	Space func() (free, total int64, err error)
+	// Visit asks for a path of a site as a visitor does, and returns the status. Nil where there is no edge to ask.
+	Visit func(ctx context.Context, site aplomb.Site, path string) (int, error)
 }
 
 // Manager is the writer of every site's chain and the driver of its rollouts.
@@ -59,6 +64,9 @@ type Manager struct {
 	uploads map[string]*upload
 	leases  int // open batches of uploads
 	damaged map[aplomb.Digest]blob.Damage
+	owed    map[aplomb.Digest]string // forgotten, and still to be deleted; a path that it stood under
+	swept   bool                     // what a restart left of that has been looked for
+	low     bool                     // the disk was nearly full when it was last looked at
 
 	encode    chan aplomb.SiteName // sites with a new live release
 	workers   workerMemo
@@ -74,6 +82,7 @@ func New(lg *slog.Logger, cfg Config) *Manager {
 		drivers: map[aplomb.SiteName]*driver{},
 		uploads: map[string]*upload{},
 		damaged: map[aplomb.Digest]blob.Damage{},
+		owed:    map[aplomb.Digest]string{},
 		encode:  make(chan aplomb.SiteName, 16),
 	}
 }
@@ -97,12 +106,14 @@ func (m *Manager) Close() {
 func (m *Manager) driver(site aplomb.SiteName) (*driver, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if d, ok := m.drivers[site]; ok {
+	if d, ok := m.drivers[site]; ok && !d.view.Load().state.Removed {
 		return d, nil
 	}
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(m.drivers)) {
-		names = append(names, string(name))
+		if !m.drivers[name].view.Load().state.Removed {
+			names = append(names, string(name))
+		}
 	}
 	why := "this server has no site yet"
 	if len(names) > 0 {
@@ -141,8 +152,13 @@ func (m *Manager) Promote(ctx context.Context, ask Ask, site aplomb.SiteName, id
 			return nil
 		}
 		ev := aplomb.Event{Kind: aplomb.EventPromote, At: m.cfg.Now(), Actor: ask.Actor, Why: ask.Why, Release: id}
-		if rel, ok := d.state.Releases[id]; ok && !d.whole(rel) {
-			ev.Releases = []aplomb.ReleaseID{id}
+		if rel, ok := d.state.Releases[id]; ok {
+			if !d.whole(rel) {
+				ev.Releases = []aplomb.ReleaseID{id}
+			}
+			if err := rollout.CheckApp(fmt.Sprintf("%s not promoted", id), d.state.Site, d.manifest(rel).Settings.App); err != nil {
+				return err
+			}
 		}
 		o, err := d.apply(ctx, ev)
 		if err != nil {
@@ -183,10 +199,14 @@ func (m *Manager) say(ctx context.Context, site aplomb.SiteName, ev aplomb.Event
 // Facts yields a site's facts with N > after, oldest first; with follow it then waits for more until ctx ends.
 func (m *Manager) Facts(ctx context.Context, site aplomb.SiteName, after int64, follow bool) iter.Seq2[aplomb.Fact, error] {
 	return func(yield func(aplomb.Fact, error) bool) {
-		if _, err := m.driver(site); err != nil {
+		d, err := m.driver(site)
+		if err != nil {
 			yield(aplomb.Fact{}, err)
 			return
 		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(d.life, cancel)() // a chain that is set aside is followed by nobody
 		entries := m.cfg.Ledger.Entries(ctx, site, after)
 		if follow {
 			entries = m.cfg.Ledger.Follow(ctx, site, after)

@@ -49,6 +49,32 @@ func (e *fakeEdge) perform(_ context.Context, in aplomb.Intent) (aplomb.Event, e
 	return aplomb.Event{Kind: aplomb.EventRouted, Done: []aplomb.Done{{What: "routing", MS: 1}}}, nil
 }
 
+func (e *fakeEdge) remove(_ context.Context, in aplomb.Intent) (aplomb.Event, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.refuse["remove"]; err != nil {
+		return aplomb.Event{}, err
+	}
+	delete(e.routes, in.Site)
+	return aplomb.Event{}, nil
+}
+
+// visit answers as an edge does for what is gone.
+func (e *fakeEdge) visit(_ context.Context, site aplomb.Site, path string) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if slices.Contains(e.routes[site.Name].Site.Gone, path) {
+		return 410, nil
+	}
+	return 200, nil
+}
+
+func (e *fakeEdge) route(site aplomb.SiteName) aplomb.Route {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.routes[site]
+}
+
 func (e *fakeEdge) served() []aplomb.Route {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,6 +128,7 @@ type house struct {
 	mu    sync.Mutex
 	m     *Manager
 	freed int
+	free  int64
 }
 
 func newHouse(t testing.TB, with ...blob.Store) *house {
@@ -111,6 +138,7 @@ func newHouse(t testing.TB, with ...blob.Store) *house {
 		led:   &faulty{Ledger: ledger.NewMemory()},
 		blobs: blob.NewMemory(),
 		now:   time.Date(2026, 3, 2, 14, 0, 0, 0, time.UTC),
+		free:  50 << 30,
 	}
 	for _, blobs := range with {
 		h.blobs = blobs
@@ -123,7 +151,13 @@ func newHouse(t testing.TB, with ...blob.Store) *house {
 func (h *house) manager() *Manager {
 	m := New(slog.New(slog.DiscardHandler), Config{
 		Ledger: h.led, Blobs: h.blobs, Served: h.edge.served,
-		Performers: map[aplomb.IntentKind]Performer{aplomb.IntentRoute: h.edge.perform},
+		Performers: map[aplomb.IntentKind]Performer{aplomb.IntentRoute: h.edge.perform, aplomb.IntentRemove: h.edge.remove},
+		Visit:      h.edge.visit,
+		Space: func() (int64, int64, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.free, 100 << 30, nil
+		},
 		URL: func(s aplomb.Site) string {
 			return "http://" + string(slices.Concat(s.Hosts, []aplomb.Host{""})[0]) + "/"
 		},
@@ -257,7 +291,7 @@ func (h *house) oracle(when string) {
 			h.t.Fatalf("%s: manifest of %s: %v", when, k.ID, err)
 		}
 		mf := must(aplomb.DecodeManifest(m))
-		if missing := h.blobs.Missing(refs(mf.Files)); len(missing) > 0 {
+		if missing := h.blobs.Missing(refs(notGone(mf.Files, goneOf(route.Site)))); len(missing) > 0 {
 			h.t.Fatalf("%s: %s lacks %d blobs", when, k.ID, len(missing))
 		}
 	}
@@ -632,7 +666,7 @@ func TestCollectKeepsWhatIsPromisedAndNeverRunsDuringAnUpload(t *testing.T) {
 	h.now = h.now.Add(rollout.KeepFor + time.Hour)
 	h.mu.Unlock()
 	up := must(h.m.Begin(ctx, Ask{Actor: "mia"}, UploadRequest{Site: "shop", Files: files(front("k0"))}))
-	if err := h.m.Collect(ctx); err != nil {
+	if _, err := h.m.Collect(ctx); err != nil {
 		t.Fatal(err)
 	}
 	count := func() (gone int) {
@@ -649,7 +683,7 @@ func TestCollectKeepsWhatIsPromisedAndNeverRunsDuringAnUpload(t *testing.T) {
 	if err := h.m.Abandon(ctx, up.ID, "changed my mind"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.m.Collect(ctx); err != nil {
+	if _, err := h.m.Collect(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(); n != 4 {

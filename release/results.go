@@ -63,8 +63,10 @@ type Deployed struct {
 	Preview string `json:"preview,omitempty"`
 	// Unrecorded is set when visitors are on the release and the ledger could take the intent but not the result yet;
 	// Act follows on the timeline.
-	Unrecorded bool             `json:"unrecorded,omitempty"`
-	Warnings   []aplomb.Warning `json:"warnings,omitempty"`
+	Unrecorded bool `json:"unrecorded,omitempty"`
+	// Offline is set while visitors get the maintenance page instead.
+	Offline  *aplomb.Offline  `json:"offline,omitempty"`
+	Warnings []aplomb.Warning `json:"warnings,omitempty"`
 }
 
 // NotUndone is something an act did not take back, and why.
@@ -106,6 +108,8 @@ type SiteStatus struct {
 	LastAct  *aplomb.Fact     `json:"last_act,omitempty"`
 	Degraded string           `json:"degraded,omitempty"` // why the ledger refuses to write, "" when it does not
 	Damaged  []string         `json:"damaged,omitempty"`  // blobs found damaged: digest and paths
+	Offline  *aplomb.Offline  `json:"offline,omitempty"`  // visitors get the maintenance page
+	Disk     string           `json:"disk,omitempty"`     // that the disk is nearly full, in words
 	Sentence string           `json:"sentence"`           // the same for people: "r42 is live since 14:02."
 }
 

@@ -246,6 +246,8 @@ func explain(err error) *aplomb.Error {
 		return aplomb.NewError(aplomb.CodeDamaged, "not done", err.Error(), "aplomb deploy again: damaged files are sent anew").Because(err)
 	case errors.Is(err, aplomb.ErrInvalid):
 		return aplomb.NewError(aplomb.CodeBlob, "the upload cannot be used", err.Error(), "aplomb deploy again").Because(err)
+	case errors.Is(err, aplomb.ErrNotFound):
+		return aplomb.NewError(aplomb.CodeNoSite, "not done", err.Error(), "aplomb sites").Because(err)
 	case errors.Is(err, rollout.ErrNothing):
 		return aplomb.NewError(aplomb.CodeNothing, "nothing changed", "it is so already", "aplomb log").Because(err)
 	}

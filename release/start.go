@@ -47,7 +47,7 @@ func (m *Manager) nameMissing(ctx context.Context, d *driver) {
 	if s.Live == "" {
 		return
 	}
-	for _, ref := range m.cfg.Blobs.Missing(refs(d.manifest(s.Releases[s.Live]).Files)) {
+	for _, ref := range m.cfg.Blobs.Missing(refs(notGone(d.manifest(s.Releases[s.Live]).Files, goneOf(s.Site)))) {
 		m.Damaged(ctx, blob.Damage{Digest: ref.Digest, Why: "missing, or not of its size"})
 	}
 }
@@ -78,6 +78,9 @@ func (d *driver) load(ctx context.Context) {
 	}
 	if has && served.Unrecorded && served.Live != d.state.Live {
 		d.unrecorded = lateFrom(d.state, served)
+	}
+	if has {
+		d.unrecorded = append(d.unrecorded, lateShown(d.state, d.head, served, d.m.cfg.Now())...)
 	}
 	for e, err := range d.m.cfg.Ledger.Entries(ctx, d.name, max(0, d.head.N-200)) {
 		if err == nil && e.Fact.Kind.IsAct() && e.Fact.Rollout != 0 {
@@ -113,6 +116,10 @@ func (d *driver) resume(ctx context.Context) error {
 	if d.degraded != nil {
 		return nil
 	}
+	if d.state.Removed {
+		_, err := d.vanish(ctx)
+		return err
+	}
 	if err := d.catchUp(ctx); err != nil {
 		return err
 	}
@@ -135,8 +142,11 @@ func (d *driver) resume(ctx context.Context) error {
 // urgent one goes on where the edge cannot write its state.
 func (d *driver) refresh(ctx context.Context, urgent bool) error {
 	served, has := d.served()
-	if d.state.Pending != nil || d.state.Live == "" || has && served.Head == d.head {
+	if d.state.Pending != nil || d.state.Removed || d.head.N == 0 || has && served.Head == d.head {
 		return nil
+	}
+	if d.state.Live == "" && !has && d.state.Site.Offline == nil && len(d.state.Releases) == 0 {
+		return nil // there is nothing to answer with
 	}
 	in := aplomb.Intent{
 		ID: fmt.Sprintf("%s.%d.refresh", d.name, d.head.N), Kind: aplomb.IntentRoute, Site: d.name,

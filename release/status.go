@@ -14,7 +14,9 @@ import (
 func (m *Manager) Sites(ctx context.Context) ([]SiteStatus, error) {
 	out := []SiteStatus{}
 	for _, d := range m.all() {
-		out = append(out, d.status())
+		if !d.view.Load().state.Removed {
+			out = append(out, d.status())
+		}
 	}
 	return out, nil
 }
@@ -57,7 +59,7 @@ func (m *Manager) Degraded() map[aplomb.SiteName]string {
 func (d *driver) status() SiteStatus {
 	v := d.view.Load()
 	s := v.state
-	out := SiteStatus{Site: d.name, Hosts: s.Site.Hosts, URL: d.m.cfg.URL(s.Site), Live: s.Live, Rollouts: []RolloutStatus{}}
+	out := SiteStatus{Site: d.name, Hosts: s.Site.Hosts, URL: d.m.cfg.URL(s.Site), Live: s.Live, Rollouts: []RolloutStatus{}, Offline: s.Site.Offline}
 	if live, ok := s.Releases[s.Live]; ok {
 		out.Share, out.Since, out.By, out.Note = 1, live.LiveSince, live.By, live.Note
 	}
@@ -79,7 +81,7 @@ func (d *driver) status() SiteStatus {
 	if v.degraded != nil {
 		out.Degraded = v.degraded.Error()
 	}
-	out.Damaged = d.m.damagedNames()
+	out.Damaged, out.Disk = d.m.damagedNames(), d.m.lowSpace()
 	out.Sentence = sentence(out, d.m.cfg.Now())
 	return out
 }
@@ -87,7 +89,7 @@ func (d *driver) status() SiteStatus {
 // statusServed corrects a status by what the edge really serves.
 func (d *driver) statusServed(r aplomb.Route, out *SiteStatus) {
 	out.Hosts, out.Live, out.Since, out.Back = r.Site.Hosts, r.Live, r.Since, ""
-	out.URL = d.m.cfg.URL(r.Site)
+	out.URL, out.Offline = d.m.cfg.URL(r.Site), r.Site.Offline
 	if r.Live != "" {
 		out.Share = 1
 	}
@@ -109,6 +111,9 @@ func sentence(s SiteStatus, now time.Time) string {
 		b.WriteString("Nothing is served: neither the edge's state nor the ledger is whole. Next: aplomb recover.")
 	default:
 		b.WriteString("Nothing is live yet.")
+	}
+	if s.Offline != nil {
+		fmt.Fprintf(&b, " Visitors get the maintenance page: offline since %s: %s.", clock(s.Offline.Since, now), strings.TrimSuffix(s.Offline.Why, "."))
 	}
 	if s.Degraded != "" && s.Live != "" {
 		b.WriteString(" The ledger refuses to write; the site is served, and rollback works.")
@@ -159,6 +164,9 @@ func (s SiteStatus) Production(began, now time.Time) string {
 		return "Production is unchanged: nothing is live yet."
 	case !began.IsZero() && s.Since.After(began):
 		return "Production: " + s.Sentence
+	}
+	if s.Offline != nil {
+		return fmt.Sprintf("Production is unchanged: offline since %s, and %s behind it since %s.", clock(s.Offline.Since, now), s.Live, clock(s.Since, now))
 	}
 	return fmt.Sprintf("Production is unchanged: still %s, live since %s.", s.Live, clock(s.Since, now))
 }

@@ -14,6 +14,7 @@ import (
 
 	"aplomb"
 	"aplomb/blob"
+	"aplomb/rollout"
 )
 
 // uploadIdle is how long an upload may lie without a byte before it is given up.
@@ -72,7 +73,9 @@ func (m *Manager) Begin(ctx context.Context, ask Ask, req UploadRequest) (Upload
 		return Upload{}, d.tell(err)
 	}
 	out := Upload{ID: u.id, Rollout: u.rollout, Missing: []aplomb.Digest{}, Created: created, Warnings: warnings, Live: d.view.Load().state.Live, Usual: usual(d.view.Load().took)}
-	for _, ref := range m.cfg.Blobs.Missing(refs(req.Files)) {
+	gone := goneOf(d.view.Load().state.Site)
+	out.Warnings = append(out.Warnings, goneWarnings(req.Files, gone)...)
+	for _, ref := range m.cfg.Blobs.Missing(refs(notGone(req.Files, gone))) {
 		u.want[ref.Digest] = ref.Size
 		out.Missing = append(out.Missing, ref.Digest)
 	}
@@ -121,6 +124,9 @@ func (m *Manager) checkRequest(req UploadRequest) ([]aplomb.Warning, error) {
 			return nil, aplomb.NewError(aplomb.CodeConfig, "nothing uploaded", fmt.Sprintf("hashed: %v", err), "correct hashed in aplomb.toml")
 		}
 	}
+	if err := aplomb.CheckApp(req.Settings.App); err != nil {
+		return nil, aplomb.NewError(aplomb.CodeConfig, "nothing uploaded", err.Error(), "correct [[app]] in aplomb.toml")
+	}
 	if found := aplomb.Secrets(req.Files, req.AllowSecrets); len(found) > 0 {
 		return nil, secretError(found)
 	}
@@ -151,7 +157,10 @@ func (m *Manager) siteFor(ctx context.Context, ask Ask, req UploadRequest) (*dri
 	defer m.creating.Unlock()
 	d, err := m.driver(req.Site)
 	if err == nil && d.view.Load().state.Site.Name != "" {
-		return d, false, d.checkHosts(hosts)
+		if err := d.checkHosts(hosts); err != nil {
+			return nil, false, err
+		}
+		return d, false, rollout.CheckApp("nothing uploaded", d.view.Load().state.Site, req.Settings.App)
 	}
 	if err == nil && d.view.Load().degraded != nil {
 		return d, false, d.view.Load().degraded
@@ -159,32 +168,22 @@ func (m *Manager) siteFor(ctx context.Context, ask Ask, req UploadRequest) (*dri
 	if len(hosts) == 0 {
 		return nil, false, aplomb.NewError(aplomb.CodeNoSite, fmt.Sprintf("site %s not created", req.Site), "it needs a host", fmt.Sprintf("aplomb deploy DIR --site %s --host HOST", req.Site))
 	}
-	for _, other := range m.all() {
-		for _, h := range other.view.Load().state.Site.Hosts {
-			if other.name != req.Site && slices.Contains(hosts, h) {
-				return nil, false, aplomb.NewError(aplomb.CodeHostTaken, fmt.Sprintf("site %s not created", req.Site), fmt.Sprintf("host %s belongs to site %s", h, other.name), fmt.Sprintf("aplomb deploy DIR --site %s, or another --host", other.name))
-			}
-		}
+	site := aplomb.Site{Name: req.Site, Hosts: hosts, Created: m.cfg.Now(), Upstreams: rollout.SeedUpstreams(req.Settings.App)}
+	if d, err = m.create(ctx, ask, site); err != nil {
+		return nil, false, err
 	}
-	if err != nil {
-		d = m.newDriver(req.Site)
-		d.start()
-	}
-	site := aplomb.Site{Name: req.Site, Hosts: hosts, Created: m.cfg.Now()}
-	made := d.do(ctx, func(ctx context.Context) error {
-		_, err := d.apply(ctx, aplomb.Event{Kind: aplomb.EventCreate, At: site.Created, Actor: ask.Actor, Why: fmt.Sprintf("site created for %s", hosts[0]), Site: site})
-		return err
-	})
-	if made != nil {
-		if err != nil {
-			close(d.tasks)
-		}
-		return nil, false, made
-	}
-	m.mu.Lock()
-	m.drivers[req.Site] = d
-	m.mu.Unlock()
 	return d, true, nil
+}
+
+// goneWarnings names the files of an upload that nobody will get, because their URLs were forgotten.
+func goneWarnings(files []aplomb.File, gone map[string]bool) []aplomb.Warning {
+	var out []aplomb.Warning
+	for _, f := range files {
+		if gone[f.Path] {
+			out = append(out, aplomb.Warning{Path: f.Path, Text: "answers 410: it was forgotten (aplomb log says why)"})
+		}
+	}
+	return out
 }
 
 func parseHosts(in []string) ([]aplomb.Host, error) {
