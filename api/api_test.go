@@ -183,12 +183,18 @@ func statusFor(rt route) int {
 	if strings.Contains(rt.pattern, "{upload}") {
 		return 409
 	}
+	if rt.method+" "+rt.pattern == "POST /v1/sites/{site}" {
+		return 400 // it makes the site, if it is told its hosts
+	}
 	return 404
 }
 
 func codeFor(rt route) aplomb.Code {
 	if strings.Contains(rt.pattern, "{upload}") {
 		return aplomb.CodeUploadGone
+	}
+	if rt.method+" "+rt.pattern == "POST /v1/sites/{site}" {
+		return aplomb.CodeSiteRule
 	}
 	return aplomb.CodeNoSite
 }

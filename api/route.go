@@ -77,6 +77,15 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/sites/{site}/note", ScopeDeploy, jsonType, s.act(s.note)},
 		{"POST", "/v1/sites/{site}/releases/{release}/preview", ScopeDeploy, jsonType, s.act(s.preview)},
 		{"POST", "/v1/sites/{site}/recover", ScopeAdmin, jsonType, s.act(s.recover)},
+		{"POST", "/v1/sites/{site}", ScopeAdmin, jsonType, s.act(s.addSite)},
+		{"DELETE", "/v1/sites/{site}", ScopeAdmin, jsonType, s.act(s.removeSite)},
+		{"GET", "/v1/sites/{site}/rules", ScopeRead, "", s.rules},
+		{"POST", "/v1/sites/{site}/rules", ScopeAdmin, jsonType, s.act(s.setRules)},
+		{"POST", "/v1/sites/{site}/offline", ScopeRollback, jsonType, s.act(s.offline)},
+		{"POST", "/v1/sites/{site}/online", ScopeRollback, jsonType, s.act(s.online)},
+		{"POST", "/v1/sites/{site}/forget", ScopeAdmin, jsonType, s.act(s.forget)},
+		{"GET", "/v1/sites/{site}/usage", ScopeRead, "", s.usage},
+		{"POST", "/v1/collect", ScopeAdmin, jsonType, s.act(s.collect)},
 	}
 }
 
