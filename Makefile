@@ -8,7 +8,7 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && git status --porcelain >/de
 # What is fast enough to run under the race detector at every change: everything but the whole-program tests.
 QUICK = $$(go list ./... | grep -v '/e2e$$')
 
-.PHONY: help run build test test-full check bench soak deps clean
+.PHONY: help run build test test-full check bench soak dist deps clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,8 +40,11 @@ bench: deps ## measure, each figure next to its anchor (BENCHMARKS.md says how t
 soak: deps ## keep it busy for an hour: kills, switches and load
 	APLOMB_FULL=1 go test -count=3 -timeout=90m -run='Kill|Load|Race|DiskFull|Damage' ./e2e
 
+dist: ## make static programs and Debian packages, with checksums, in dist/
+	@scripts/dist
+
 deps: ## see that what the tests need is installed; as root, install what is missing
 	@scripts/deps
 
 clean: ## delete what make built and what make run left, the shop's releases included
-	rm -rf aplomb .run .cache
+	rm -rf aplomb .run .cache dist

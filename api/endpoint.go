@@ -93,6 +93,9 @@ func (p places) find(addr string) (Endpoint, error) {
 	return best, nil
 }
 
+// ServiceSocket is the socket of the server that is installed as a service. It lets in root and the service's own user.
+const ServiceSocket = "/var/lib/aplomb/api.sock"
+
 // only returns the one server of this user that answers.
 func (p places) only() (Endpoint, error) {
 	var found []Endpoint
@@ -112,6 +115,9 @@ func (p places) only() (Endpoint, error) {
 	case len(answering) == 1:
 		return answering[0], nil
 	case len(answering) == 0:
+		if service := (Endpoint{Socket: ServiceSocket}); answers(service) {
+			return service, nil
+		}
 		return Endpoint{}, noServer("No Aplomb server of this user is known", "none has left word where it answers", Endpoint{}, nil)
 	}
 	var names []string

@@ -70,12 +70,16 @@ func (c *call) up(ctx context.Context, f upFlags) error {
 	}
 	c.sayUp(h)
 	io.WriteString(c.stdout, h.readyLine()+"\n")
+	if err := notifySystemd(c.getenv, "READY=1\nSTATUS="+h.readyLine()); err != nil {
+		lg.Warn("systemd was not told that the sites are served", "err", err)
+	}
 	select {
 	case <-ctx.Done():
 		lg.Info("stopping", "why", "a signal asked for it")
 	case <-h.parts.failed.Done():
 		lg.Error("stopping", "err", context.Cause(h.parts.failed))
 	}
+	_ = notifySystemd(c.getenv, "STOPPING=1") // it finds out anyway
 	return h.parts.stop()
 }
 

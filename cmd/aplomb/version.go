@@ -38,6 +38,9 @@ type version struct {
 	Platform string `json:"platform"`
 }
 
+// released is the version that a release of Aplomb was built as, by the linker; "" in any other build.
+var released string
+
 func thisVersion() version {
 	v := version{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -46,6 +49,9 @@ func thisVersion() version {
 	}
 	if info.Main.Version != "" && info.Main.Version != "(devel)" {
 		v.Version = info.Main.Version
+	}
+	if released != "" {
+		v.Version = released
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
