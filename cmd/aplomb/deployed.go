@@ -44,6 +44,9 @@ func (c *call) deployedText(r release.Deployed, note string, took time.Duration,
 			was = fmt.Sprintf(" (was %s)", r.From)
 		}
 		lines := []string{fmt.Sprintf("%s is live%s. %s", name, was, sent), r.URL}
+		if r.Offline != nil {
+			lines = append(lines, "Visitors do not see it yet: the site is offline ("+oneLine(r.Offline.Why)+"). To end that: aplomb online"+flag)
+		}
 		if r.From != "" {
 			lines = append(lines, "If it is bad: aplomb rollback"+flag)
 		}

@@ -30,6 +30,7 @@ var (
 	errWaiting   = errors.New("the release waits")
 	errWithdrawn = errors.New("the release was taken back")
 	errDetached  = errors.New("it goes on without this command")
+	errUnproved  = errors.New("what was looked for afterwards is still there")
 )
 
 // exitOf is the one place where a kind of error becomes an exit code.
@@ -48,7 +49,7 @@ func exitOf(err error) int {
 		return exitWithdrawn
 	case errors.Is(kind, errDetached), errors.Is(kind, aplomb.ErrRunning):
 		return exitRunning
-	case errors.Is(kind, aplomb.ErrNeeded):
+	case errors.Is(kind, aplomb.ErrNeeded), errors.Is(kind, errUnproved):
 		return exitNeeded
 	case errors.Is(kind, aplomb.ErrDegraded), errors.Is(kind, aplomb.ErrDamaged):
 		return exitDegraded
@@ -66,7 +67,7 @@ func exitOf(err error) int {
 
 // printed reports whether an error only carries an exit code: its result is on stdout already.
 func printed(err error) bool {
-	return errors.Is(err, errWaiting) || errors.Is(err, errWithdrawn) || errors.Is(err, errDetached)
+	return errors.Is(err, errWaiting) || errors.Is(err, errWithdrawn) || errors.Is(err, errDetached) || errors.Is(err, errUnproved)
 }
 
 // exitHelp explains the given codes for a command's --help.
@@ -99,7 +100,7 @@ func exitMeaning(code int) string {
 	case exitRunning:
 		return "still going on; ask with: aplomb status"
 	case exitNeeded:
-		return "a withdrawal could not be completed: a person is needed"
+		return "it could not be completed: a person is needed"
 	case exitDegraded:
 		return "the store refuses to write; reads and rollback still work"
 	}

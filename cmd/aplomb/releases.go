@@ -9,12 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"aplomb"
+	"aplomb/release"
 )
 
 func (c *call) releasesCommand() *cobra.Command {
 	return newCommand(text{
 		use:      "releases",
-		short:    "List a site's releases, newest first",
+		short:    "List a site's releases, newest first, and what each holds on the disk",
 		examples: []string{"aplomb releases", "aplomb releases --site shop --json"},
 		exits:    []int{exitDone, exitUnexpected, exitUsage, exitDenied, exitRefused},
 		next:     "aplomb promote rN",
@@ -31,9 +32,17 @@ func (c *call) releases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	usage, err := s.client.Usage(ctx, site)
+	if err != nil {
+		return err
+	}
+	held := map[aplomb.ReleaseID]release.ReleaseUsage{}
+	for _, u := range usage.Releases {
+		held[u.Release] = u
+	}
 	if c.flags.json {
 		for _, r := range list {
-			writeJSON(c.stdout, r)
+			writeJSON(c.stdout, listedRelease{r, held[r.ID].Bytes, held[r.ID].Own})
 		}
 		return nil
 	}
@@ -42,14 +51,22 @@ func (c *call) releases(ctx context.Context) error {
 		return nil
 	}
 	for _, r := range list {
-		c.tell(releaseLine(r, c.now()))
+		c.tell(releaseLine(r, held[r.ID].Own, c.now()))
 	}
+	c.tell(fmt.Sprintf("%s on the disk, encoded forms included; after + is what only that release holds.", sizeText(usage.Bytes)))
 	return nil
 }
 
-func releaseLine(r aplomb.Release, now time.Time) string {
-	line := fmt.Sprintf("%-5s %-9s %-12s %-12s %11s %9s", r.ID, r.State, agoText(now.Sub(r.Sealed)), r.By,
-		countText(r.Files, "file"), sizeText(r.Bytes))
+// listedRelease is a release with what it holds on the disk: all that it needs, and what only it needs.
+type listedRelease struct {
+	aplomb.Release
+	DiskBytes int64 `json:"disk_bytes"`
+	OwnBytes  int64 `json:"own_bytes"`
+}
+
+func releaseLine(r aplomb.Release, own int64, now time.Time) string {
+	line := fmt.Sprintf("%-5s %-9s %-12s %-12s %11s %9s %10s", r.ID, r.State, agoText(now.Sub(r.Sealed)), r.By,
+		countText(r.Files, "file"), sizeText(r.Bytes), "+"+sizeText(own))
 	if r.Note != "" {
 		line += fmt.Sprintf("  %q", r.Note)
 	}

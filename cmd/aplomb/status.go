@@ -89,6 +89,9 @@ func statusLines(st release.SiteStatus, now time.Time) []string {
 		line += " " + st.URL
 	}
 	lines := []string{line}
+	if o := st.Offline; o != nil {
+		lines = append(lines, fmt.Sprintf("  Visitors get the maintenance page: offline since %s, by %s: %s. next: aplomb online --site %s", clockText(o.Since, now), o.By, strings.TrimSuffix(oneLine(o.Why), "."), st.Site))
+	}
 	for _, r := range st.Rollouts {
 		lines = append(lines, rolloutLine(r, now))
 	}
@@ -97,6 +100,9 @@ func statusLines(st release.SiteStatus, now time.Time) []string {
 	}
 	for _, d := range st.Damaged {
 		lines = append(lines, "  Damaged, and not served: "+d)
+	}
+	if st.Disk != "" {
+		lines = append(lines, "  "+st.Disk+" next: aplomb releases, aplomb collect")
 	}
 	return lines
 }

@@ -245,10 +245,12 @@ func (h *house) openLedger(context.Context) (err error) {
 func (h *house) openManager(ctx context.Context) error {
 	cfg := release.Config{
 		Ledger: h.ledger, Blobs: h.blobs,
-		Performers:  map[aplomb.IntentKind]release.Performer{aplomb.IntentRoute: h.edge.Perform},
+		Performers:  map[aplomb.IntentKind]release.Performer{aplomb.IntentRoute: h.edge.Perform, aplomb.IntentRemove: h.edge.Remove},
 		Served:      h.edge.Routes,
 		FreeReserve: h.freeReserve,
 		PreviewKey:  h.previewKey,
+		Space:       h.space,
+		Visit:       h.visit,
 		URL:         siteURL(h.machine, h.edge.Addrs()),
 		Now:         h.c.now,
 		Limits:      aplomb.DefaultLimits(),
