@@ -121,7 +121,9 @@ func (m *Manager) encodeLive(ctx context.Context, site aplomb.SiteName) {
 	}
 	s := d.view.Load().state
 	left := int64(bestBytes)
-	for step := range slices.Chunk(m.lacking(d.manifest(s.Releases[s.Live]), blob.Best), encodeStep) {
+	manifest := d.manifest(s.Releases[s.Live])
+	manifest.Files = notGone(manifest.Files, goneOf(s.Site))
+	for step := range slices.Chunk(m.lacking(manifest, blob.Best), encodeStep) {
 		var best, quick []blob.Source
 		for _, s := range step {
 			if left -= s.Size; left >= 0 && s.Size <= bestFile {

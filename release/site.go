@@ -32,6 +32,8 @@ type SiteChange struct {
 	RedirectTo  *map[string]string `json:"redirect_to,omitempty"`
 	Upstreams   *[]string          `json:"upstreams,omitempty"`
 	PreviewHost *string            `json:"preview_host,omitempty"`
+	// RevokePreviews voids every link to a preview that was made before.
+	RevokePreviews bool `json:"revoke_previews,omitempty"`
 }
 
 // SiteRemoved is the result of removing a site.
@@ -120,22 +122,37 @@ func (m *Manager) checkClaims(what string, site aplomb.Site) error {
 	if site.PreviewHost != "" {
 		wanted = append(wanted, site.PreviewHost)
 	}
-	for _, other := range m.all() {
-		s := other.view.Load().state
-		if other.name == site.Name || s.Removed {
+	for other, taken := range m.claims() {
+		if other == site.Name {
 			continue
-		}
-		taken := rollout.Claimed(s.Site)
-		if s.Site.PreviewHost != "" {
-			taken = append(taken, s.Site.PreviewHost)
 		}
 		for _, h := range wanted {
 			if slices.Contains(taken, h) {
-				return aplomb.NewError(aplomb.CodeHostTaken, fmt.Sprintf("site %s not %s", site.Name, what), fmt.Sprintf("host %s belongs to site %s", h, other.name), fmt.Sprintf("aplomb site show %s", other.name))
+				return aplomb.NewError(aplomb.CodeHostTaken, fmt.Sprintf("site %s not %s", site.Name, what), fmt.Sprintf("host %s belongs to site %s", h, other), fmt.Sprintf("aplomb site show %s", other))
 			}
 		}
 	}
 	return nil
+}
+
+// claims lists the hosts of every site, by the ledger and by what the edge serves: a ledger that is damaged may not know.
+func (m *Manager) claims() map[aplomb.SiteName][]aplomb.Host {
+	out := map[aplomb.SiteName][]aplomb.Host{}
+	add := func(s aplomb.Site) {
+		out[s.Name] = append(out[s.Name], rollout.Claimed(s)...)
+		if s.PreviewHost != "" {
+			out[s.Name] = append(out[s.Name], s.PreviewHost)
+		}
+	}
+	for _, d := range m.all() {
+		if v := d.view.Load(); !v.state.Removed && v.degraded == nil {
+			add(v.state.Site)
+		}
+	}
+	for _, r := range m.cfg.Served() {
+		add(r.Site)
+	}
+	return out
 }
 
 // SetSite changes a site's own rules. It returns when the edge follows them.
@@ -202,6 +219,9 @@ func (c SiteChange) apply(s aplomb.Site) (aplomb.Site, error) {
 		if len(*c.Upstreams) > 0 && !slices.Equal(*c.Upstreams, aplomb.DefaultUpstreams()) {
 			s.Upstreams = *c.Upstreams
 		}
+	}
+	if c.RevokePreviews {
+		s.PreviewSerial++
 	}
 	if c.PreviewHost != nil {
 		s.PreviewHost = ""

@@ -358,3 +358,38 @@ func TestACollectionSaysWhatItFrees(t *testing.T) {
 		t.Errorf("the fact says %s, want %d bytes", last.More, want)
 	}
 }
+
+func TestHostsOfASiteWithADamagedLedgerStayItsOwn(t *testing.T) {
+	t.Parallel()
+	h, ctx, ask := newHouse(t), t.Context(), Ask{Actor: "mia"}
+	must(h.deploy("a"))
+	must(h.led.SetAside(ctx, "shop")) // lost
+	h.restart()
+	if _, err := h.m.AddSite(ctx, ask, "blog", []string{"shop.localhost"}); codeOf(err) != aplomb.CodeHostTaken {
+		t.Errorf("a host that the edge serves for another site: %v", err)
+	}
+}
+
+func TestASiteWithoutAReleaseGoesOfflineToo(t *testing.T) {
+	t.Parallel()
+	h, ctx, ask := newHouse(t), t.Context(), Ask{Actor: "mia", Why: "soon"}
+	must(h.m.AddSite(ctx, ask, "blog", []string{"blog.localhost"}))
+	must(h.m.Offline(ctx, ask, "blog", 0))
+	if r := h.edge.route("blog"); r.Site.Offline == nil || r.Live != "" {
+		t.Errorf("the edge serves %+v", r)
+	}
+	must(h.m.Online(ctx, ask, "blog"))
+	if r := h.edge.route("blog"); r.Site.Offline != nil {
+		t.Errorf("the edge serves %+v", r)
+	}
+}
+
+func TestPreviewsAreRevokedByTheSite(t *testing.T) {
+	t.Parallel()
+	h, ctx, ask := newHouse(t), t.Context(), Ask{Actor: "mia"}
+	must(h.deploy("a"))
+	must(h.m.SetSite(ctx, ask, "shop", SiteChange{RevokePreviews: true}))
+	if got := h.edge.route("shop").Site.PreviewSerial; got != 1 {
+		t.Errorf("the edge's serial is %d, want 1", got)
+	}
+}
