@@ -59,7 +59,7 @@ func (t *Table) servePreview(w http.ResponseWriter, r *http.Request) bool {
 	if !ok {
 		return false
 	}
-	as := &site{route: s.route, union: s.union}
+	as := &site{route: s.route, union: s.union, rules: goneOnly(s.rules)}
 	as.route.Live = kept.ID
 	answeredBy(w, as, host)
 	w = &privateWriter{ResponseWriter: w}
@@ -133,6 +133,14 @@ func (t *Table) answerPreview(w http.ResponseWriter, r *http.Request, host aplom
 		return
 	}
 	t.answer(w, r, as, host)
+}
+
+// goneOnly is what of a site's rules binds its previews too.
+func goneOnly(r *siteRules) *siteRules {
+	if r == nil || len(r.gone) == 0 {
+		return nil
+	}
+	return &siteRules{gone: r.gone}
 }
 
 func near(s *site) []*fileTable {

@@ -32,6 +32,9 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer answers a request that the gate let through.
 func (t *Table) answer(w http.ResponseWriter, r *http.Request, site *site, host aplomb.Host) {
+	if site.rules != nil && t.answerByRule(w, r, site, host) {
+		return
+	}
 	a := site.find(r, host)
 	switch a.kind {
 	case answerFile:
@@ -66,6 +69,7 @@ var (
 	methods      = refusal{http.StatusNoContent, CauseNone, ""}
 	notFound     = refusal{http.StatusNotFound, CauseClient, "not found\n"}
 	assetMissing = refusal{http.StatusNotFound, CauseAssetMissing, "not found\n"}
+	offline      = refusal{http.StatusServiceUnavailable, CauseOffline, "offline for maintenance\n"}
 	gone         = refusal{http.StatusGone, CauseClient, "gone\n"}
 	noMatch      = refusal{http.StatusPreconditionFailed, CauseClient, "precondition failed\n"}
 	outOfRange   = refusal{http.StatusRequestedRangeNotSatisfiable, CauseClient, "range not satisfiable\n"}

@@ -61,7 +61,7 @@ func (s *shelf) load(manifest aplomb.Digest, whole bool, near []*fileTable) (*re
 
 // site makes what one site is answered with. Kept releases whose manifests cannot be read are left out, and named.
 func (s *shelf) site(route aplomb.Route, before *site) (*site, []error) {
-	made := &site{route: route}
+	made := &site{route: route, rules: newSiteRules(route.Site)}
 	var near []*fileTable
 	var union *union
 	if before != nil {

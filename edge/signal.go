@@ -14,6 +14,7 @@ const (
 	CauseNone         Cause = ""
 	CauseClient       Cause = "client"                // malformed, for nothing that ever was, or hung up
 	CauseAssetMissing Cause = "release-asset-missing" // a part of a page that no kept release has
+	CauseOffline      Cause = "offline"               // a person took the site offline
 	CauseEdge         Cause = "edge"                  // stored bytes cannot be read, or a bug of ours
 )
 

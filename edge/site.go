@@ -13,6 +13,7 @@ type site struct {
 	route aplomb.Route
 	live  *fileTable // nil until a release is live, and when its manifest cannot be read
 	union *union
+	rules *siteRules
 	// unreadable says why live is nil although the route has a live release.
 	unreadable error
 }

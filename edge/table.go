@@ -2,7 +2,9 @@ package edge
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 
 	"aplomb"
 	"aplomb/blob"
@@ -61,12 +63,13 @@ func (t *Table) with(s *site) (*Table, error) {
 
 // put adds a site while a table is being made.
 func (t *Table) put(s *site) error {
-	for _, host := range s.route.Site.Hosts {
+	hosts := slices.AppendSeq(slices.Clone(s.route.Site.Hosts), maps.Keys(s.route.Site.RedirectTo))
+	for _, host := range hosts {
 		if other := t.hosts[host]; other != nil {
 			return hostTaken(host, other.route.Site.Name, s.route.Site.Name)
 		}
 	}
-	for _, host := range s.route.Site.Hosts {
+	for _, host := range hosts {
 		t.hosts[host] = s
 	}
 	t.sites[s.route.Site.Name] = s
