@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,9 +46,11 @@ type Server struct {
 	acts    *acts
 	uploads *uploads
 
-	// set by Open, read-only afterwards
+	// set by Open; where doors were shut Run adds them
 	token    [sha256.Size]byte // the sha-256 of the token that TCP asks for
 	doors    []door
+	shut     []func() (door, error) // doors that could not be opened yet; Run's alone once it runs
+	mu       sync.Mutex             // guards endpoint
 	endpoint Endpoint
 	files    []string // where the endpoint is written down
 }
@@ -69,38 +72,85 @@ func New(lg *slog.Logger, m *release.Manager, c Config) *Server {
 
 // Open listens on both doors, makes a token, and writes down where the same user's commands find them. After it,
 // connections wait until Run answers them; without Run, Close undoes it.
-func (s *Server) Open() (err error) {
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
+func (s *Server) Open() error {
+	if missing := s.OpenSome(); len(missing) > 0 {
+		s.Close()
+		return missing[0]
+	}
+	return nil
+}
+
+// OpenSome is Open for a server that has sites to serve: it opens what it can, says what it could not, and Run tries that
+// again.
+func (s *Server) OpenSome() (missing []error) {
 	token := newToken()
 	s.token = sha256.Sum256([]byte(token))
-	socket, err := listenSocket(s.cfg.Dir)
-	if err != nil {
-		return err
-	}
+	s.endpoint = Endpoint{Dir: s.cfg.Dir, PID: os.Getpid(), Started: s.started}
 	routes := s.handler()
-	s.doors = append(s.doors, door{socket, s.probed(s.throughSocket(routes)), socket.remove})
-	s.endpoint = Endpoint{Socket: socket.path, Dir: s.cfg.Dir, PID: os.Getpid(), Started: s.started}
-	if s.cfg.Listen != "" {
-		l, err := listenTCP(s.cfg.Listen)
+	s.shut = append(s.shut, func() (door, error) {
+		socket, err := listenSocket(s.cfg.Dir)
 		if err != nil {
-			return err
+			return door{}, err
 		}
-		s.doors = append(s.doors, door{l, s.probed(s.throughTCP(l.Addr(), routes)), func() {}})
-		s.endpoint.API, s.endpoint.Token = reachable(l.Addr().String()), token
-		if !loopbackOnly(l.Addr()) {
-			s.lg.Warn("the API is reachable from other machines without TLS", "api", l.Addr().String())
+		s.endpoint.Socket = socket.path
+		return door{socket, s.probed(s.throughSocket(routes)), socket.remove}, nil
+	})
+	if s.cfg.Listen != "" {
+		s.shut = append(s.shut, func() (door, error) {
+			l, err := listenTCP(s.cfg.Listen)
+			if err != nil {
+				return door{}, err
+			}
+			s.endpoint.API, s.endpoint.Token = reachable(l.Addr().String()), token
+			if !loopbackOnly(l.Addr()) {
+				s.lg.Warn("the API is reachable from other machines without TLS", "api", l.Addr().String())
+			}
+			return door{l, s.probed(s.throughTCP(l.Addr(), routes)), func() {}}, nil
+		})
+	}
+	opened, missing := s.tryDoors()
+	s.doors = append(s.doors, opened...)
+	if err := s.writeDown(); err != nil {
+		missing = append(missing, err)
+	}
+	return missing
+}
+
+// tryDoors opens the doors that are shut, as far as it can.
+func (s *Server) tryDoors() (opened []door, missing []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var shut []func() (door, error)
+	for _, open := range s.shut {
+		d, err := open()
+		if err != nil {
+			shut, missing = append(shut, open), append(missing, err)
+			continue
 		}
+		opened = append(opened, d)
+	}
+	s.shut = shut
+	return opened, missing
+}
+
+// writeDown says where the doors are, in the files that the same user's commands read.
+func (s *Server) writeDown() (err error) {
+	if s.endpoint.Socket == "" && s.endpoint.API == "" {
+		return nil
 	}
 	s.files, err = s.places.write(s.endpoint)
 	return err
 }
 
 // Endpoint says where the doors are. It is valid after Open.
-func (s *Server) Endpoint() Endpoint { return s.endpoint }
+func (s *Server) Endpoint() Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.endpoint
+}
+
+// retryEvery is how often a door that could not be opened is tried again.
+const retryEvery = 5 * time.Second
 
 // Run answers requests until ctx ends. It then takes in no more, ends streams, waits for acts that are under way, and
 // removes the socket and the endpoint's files.
@@ -108,20 +158,52 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, d := range s.doors {
-		srv := s.httpServer(ctx, d.handler)
-		g.Go(func() error {
-			if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("answer on %s: %w", d.listener.Addr(), err)
-			}
-			return nil
-		})
-		g.Go(func() error {
-			<-ctx.Done()
-			// No limit here: requests end with ctx, acts have their own limit, every write and read has a deadline.
-			return srv.Shutdown(context.WithoutCancel(ctx))
-		})
+		s.answer(ctx, g, d)
+	}
+	if len(s.shut) > 0 {
+		g.Go(func() error { s.retry(ctx, g); return nil })
 	}
 	return g.Wait()
+}
+
+// retry opens the doors that were shut at the start, until all are open or ctx ends.
+func (s *Server) retry(ctx context.Context, g *errgroup.Group) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for len(s.shut) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		opened, _ := s.tryDoors()
+		for _, d := range opened {
+			s.lg.Info("the API answers now", "at", d.listener.Addr().String())
+			s.doors = append(s.doors, d)
+			s.answer(ctx, g, d)
+		}
+		if len(opened) > 0 {
+			if err := s.writeDown(); err != nil {
+				s.lg.Error("where the API answers is not written down", "err", err)
+			}
+		}
+	}
+}
+
+// answer lets requests in through a door until ctx ends.
+func (s *Server) answer(ctx context.Context, g *errgroup.Group, d door) {
+	srv := s.httpServer(ctx, d.handler)
+	g.Go(func() error {
+		if err := srv.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("answer on %s: %w", d.listener.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		// No limit here: requests end with ctx, acts have their own limit, every write and read has a deadline.
+		return srv.Shutdown(context.WithoutCancel(ctx))
+	})
 }
 
 // Close closes the doors and removes the socket and the endpoint's files.

@@ -77,6 +77,9 @@ func (s *Disk) Begin(ctx context.Context) (Batch, error) {
 	if s.closed.Load() {
 		return nil, fmt.Errorf("begin batch: %w", os.ErrClosed)
 	}
+	if s.shut != nil {
+		return nil, fmt.Errorf("begin batch: %w", s.shut)
+	}
 	s.lease.RLock()
 	return &batch{s: s, known: map[aplomb.Digest]struct{}{}}, nil
 }

@@ -22,6 +22,9 @@ const groupSize = 64
 func (s *Disk) Collect(ctx context.Context, keep func(aplomb.Digest) bool, olderThan time.Time) (Collected, error) {
 	s.collect.Lock()
 	defer s.collect.Unlock()
+	if s.shut != nil {
+		return Collected{}, fmt.Errorf("collect blobs: %w", s.shut)
+	}
 	if !s.lease.TryLock() {
 		return Collected{Skipped: true}, nil
 	}

@@ -64,6 +64,9 @@ type Disk struct {
 	// made says which folders are there for good: a new one is as soon as the sync of dir has made it durable.
 	made [folders]atomic.Bool
 
+	// shut says why nothing can be put or collected: the folder cannot be written. What is there is served.
+	shut error
+
 	batches atomic.Int64 // names the batches' folders
 	closed  atomic.Bool
 }
@@ -100,17 +103,12 @@ func (s *Disk) load() error {
 	if err := s.lockFolder(); err != nil {
 		return err
 	}
-	created, err := s.makeFolders()
-	if err != nil {
-		return err
-	}
-	if created {
-		if err := s.syncFolder(s.dir); err != nil {
+	if err := s.prepare(); err != nil {
+		if errors.Is(err, aplomb.ErrNoSpace) {
 			return err
 		}
-	}
-	if err := s.clearTmp(); err != nil {
-		return err
+		s.shut = fmt.Errorf("the blob store cannot be written: %w", err)
+		s.lg.Error("no files can be stored, those that are there are served", "dir", s.dir, "err", err)
 	}
 	existing, err := s.findFolders()
 	if err != nil {
@@ -139,6 +137,23 @@ func (s *Disk) lockFolder() error {
 	}
 	return nil
 }
+
+// prepare makes the folder one that blobs can be put into.
+func (s *Disk) prepare() error {
+	created, err := s.makeFolders()
+	if err != nil {
+		return err
+	}
+	if created {
+		if err := s.syncFolder(s.dir); err != nil {
+			return err
+		}
+	}
+	return s.clearTmp()
+}
+
+// Shut says why the store cannot be written, nil where it can.
+func (s *Disk) Shut() error { return s.shut }
 
 func (s *Disk) makeFolders() (created bool, err error) {
 	for _, name := range []string{tmpFolder, damagedFolder} {

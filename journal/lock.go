@@ -34,6 +34,12 @@ const holderSize = 512
 func Lock(dir, who string) (*FolderLock, error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	readOnly := errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES)
+	if readOnly { // a lock needs no writing
+		if f, err = os.Open(path); errors.Is(err, os.ErrNotExist) {
+			f, err = os.Open(dir)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
@@ -45,6 +51,9 @@ func Lock(dir, who string) (*FolderLock, error) {
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
 	}
 	l := &FolderLock{file: f}
+	if readOnly {
+		return l, nil
+	}
 	if err := l.sign(who); err != nil && !noSpace(err) {
 		f.Close()
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)
