@@ -35,6 +35,9 @@ const (
 	encodingsFile = "encodings"
 )
 
+// ErrShut says that a store cannot be written, only read.
+var ErrShut = errors.New("the blob store cannot be written")
+
 // Disk is a store in a folder:
 //
 //	ab/abcd…   a blob under its digest; whole, because it gets that name only once its bytes are durable
@@ -107,7 +110,7 @@ func (s *Disk) load() error {
 		if errors.Is(err, aplomb.ErrNoSpace) {
 			return err
 		}
-		s.shut = fmt.Errorf("the blob store cannot be written: %w", err)
+		s.shut = fmt.Errorf("%w: %w", ErrShut, err)
 		s.lg.Error("no files can be stored, those that are there are served", "dir", s.dir, "err", err)
 	}
 	existing, err := s.findFolders()

@@ -90,6 +90,10 @@ func (m *Manager) lease(ctx context.Context) (blob.Batch, error) {
 	m.collecting.Lock()
 	defer m.collecting.Unlock()
 	batch, err := m.cfg.Blobs.Begin(ctx)
+	if errors.Is(err, blob.ErrShut) {
+		return nil, aplomb.NewError(aplomb.CodeDegraded, "nothing is stored", err.Error(),
+			"make the data folder writable for the user that runs aplomb up, and start it again; aplomb rollback works meanwhile").Because(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open a batch: %w", err)
 	}

@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("APLOMB_ACTOR", "mia")
 			e.Setenv("LISTEN", freeAddr())
 			e.Setenv("API", freeAddr())
+			e.Setenv("LISTEN2", freeAddr())
 			e.Setenv("TLS", freeAddr())
 			e.Setenv("SPARE", freeAddr())
 			e.Values[started{}] = &processes{byName: map[string]*process{}}

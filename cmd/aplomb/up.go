@@ -117,6 +117,9 @@ type house struct {
 	manager *release.Manager
 	api     *api.Server
 
+	// troubles are what could not be had at the start, while the sites are served all the same.
+	troubles []error
+
 	previewKey []byte // nil where it could not be read or made
 	metrics    *metrics
 	accessLog  *edge.AccessLog // nil where it is off
@@ -153,10 +156,27 @@ func (h *house) settle(f upFlags) (err error) {
 		return fmt.Errorf("resolve the data folder: %w", err)
 	}
 	if h.machine, err = loadMachine(h.dir); err != nil {
-		return err
+		if !h.hasServed() {
+			return err
+		}
+		h.machine = machineSettings{}
+		h.trouble(err)
 	}
 	h.machine = h.machine.over(f.machine)
 	return h.machine.check()
+}
+
+// hasServed reports whether the edge left anything to be served: then nothing but an address that cannot be listened on, or
+// another server of the same folder, keeps this one from serving it.
+func (h *house) hasServed() bool {
+	files, err := filepath.Glob(filepath.Join(h.dir, "state", "*"))
+	return err == nil && len(files) > 0
+}
+
+// trouble notes that something is not as it should be, and goes on.
+func (h *house) trouble(err error) {
+	h.troubles = append(h.troubles, err)
+	h.lg.Error("the sites are served, not all else works", "err", err)
 }
 
 // openFolder makes the data folder and keeps other processes out of it.
@@ -189,6 +209,12 @@ func (h *house) openBlobs(context.Context) (err error) {
 		return fmt.Errorf("open the blob store: %w", err)
 	}
 	h.parts.opened("blobs", h.blobs.Close)
+	if err := h.blobs.Shut(); err != nil {
+		if !h.hasServed() {
+			return fmt.Errorf("open the blob store: %w", err)
+		}
+		h.troubles = append(h.troubles, err)
+	}
 	return nil
 }
 
@@ -318,16 +344,26 @@ func (h *house) openAPI(context.Context) error {
 	h.api = api.New(h.lg, h.manager, api.Config{
 		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Now: h.c.now,
 	})
-	if err := h.api.Open(); err != nil {
-		return err
+	missing := h.api.OpenSome()
+	if len(missing) > 0 && !h.hasServed() || slices.ContainsFunc(missing, isLocked) {
+		h.api.Close()
+		return missing[0]
+	}
+	for _, err := range missing {
+		h.trouble(err)
 	}
 	h.parts.start("api", false, h.api.Run)
 	return nil
 }
 
+func isLocked(err error) bool {
+	e, ok := errors.AsType[*aplomb.Error](err)
+	return ok && e.Code == aplomb.CodeLocked
+}
+
 // readyLine is what scripts wait for.
 func (h *house) readyLine() string {
-	if len(h.manager.Degraded()) > 0 || h.journal == nil {
+	if len(h.manager.Degraded()) > 0 || h.journal == nil || len(h.troubles) > 0 {
 		return "READY degraded"
 	}
 	return "READY"
@@ -349,5 +385,8 @@ func (c *call) sayUp(h *house) {
 	}
 	for _, d := range h.edge.Damaged() {
 		c.say("damaged: " + d)
+	}
+	for _, err := range h.troubles {
+		c.say(sentence(asError(err).What+": "+asError(err).Why) + " The sites are served.")
 	}
 }
