@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,5 +58,13 @@ func TestReadOnlyDataFolderIsServedAndRolledBack(t *testing.T) {
 	}
 	if a := v.navigate(t, "/"); a.status != http.StatusOK || markerOf(a.body) != one.marker {
 		t.Errorf("after the rollback the site answers %v, want %q", a, one.marker)
+	}
+	var s struct {
+		Live     string
+		Unsaved  bool `json:"edge_state_unsaved"`
+		Sentence string
+	}
+	if m.run(t, &s, "status", "--site", "shop"); s.Live != "r1" || !s.Unsaved || !strings.Contains(s.Sentence, "a restart would serve what was before") {
+		t.Errorf("status = %+v, want r1, and that a restart would not serve it", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -133,6 +134,13 @@ func (e *Edge) Damaged() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.damaged)
+}
+
+// Unsaved names the sites whose state file does not hold the route that is served.
+func (e *Edge) Unsaved() []aplomb.SiteName {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.unsaved))
 }
 
 // Warm reads releases ahead of the moment they are needed: kept is a route's list, or a part of it. Releases that no

@@ -82,6 +82,7 @@ func (d *driver) status() SiteStatus {
 		out.Degraded = v.degraded.Error()
 	}
 	out.Damaged, out.Disk = d.m.damagedNames(), d.m.lowSpace()
+	out.Unsaved = d.m.cfg.Unsaved != nil && slices.Contains(d.m.cfg.Unsaved(), d.name)
 	out.Sentence = sentence(out, d.m.cfg.Now())
 	return out
 }
@@ -117,6 +118,9 @@ func sentence(s SiteStatus, now time.Time) string {
 	}
 	if s.Degraded != "" && s.Live != "" {
 		b.WriteString(" The ledger refuses to write; the site is served, and rollback works.")
+	}
+	if s.Unsaved {
+		b.WriteString(" The edge cannot write its state: a restart would serve what was before.")
 	}
 	if len(s.Damaged) > 0 {
 		fmt.Fprintf(&b, " %d stored files are damaged.", len(s.Damaged))

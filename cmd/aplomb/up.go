@@ -273,6 +273,7 @@ func (h *house) openManager(ctx context.Context) error {
 		Ledger: h.ledger, Blobs: h.blobs,
 		Performers:  map[aplomb.IntentKind]release.Performer{aplomb.IntentRoute: h.edge.Perform, aplomb.IntentRemove: h.edge.Remove},
 		Served:      h.edge.Routes,
+		Unsaved:     h.edge.Unsaved,
 		FreeReserve: h.freeReserve,
 		PreviewKey:  h.previewKey,
 		Space:       h.space,
