@@ -38,7 +38,7 @@ bench: deps ## measure, each figure next to its anchor (BENCHMARKS.md says how t
 	go run ./bench
 
 soak: deps ## keep it busy for an hour: kills, switches and load
-	APLOMB_FULL=1 go test -count=3 -timeout=90m -run='Kill|Load|Race|DiskFull|Damage' ./e2e
+	APLOMB_FULL=1 go test -count=36 -timeout=120m -run='Kill|Load|Race|DiskFull|Damage' ./e2e
 
 dist: ## make static programs and Debian packages, with checksums, in dist/
 	@scripts/dist
