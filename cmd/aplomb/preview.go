@@ -21,7 +21,7 @@ func (c *call) previewCommand() *cobra.Command {
 		long: `The link is good for a day, for whoever has it, as often as it is opened. What it shows is private: it is stored and indexed
 nowhere. Where a site has a preview host, the release is found under its own name there; else under a name that browsers find
 on this machine alone.`,
-		examples: []string{"aplomb preview r41", "aplomb preview r41 --site shop"},
+		examples: []string{"aplomb preview r41", "aplomb preview r41 --site shop", "aplomb preview revoke"},
 		exits:    []int{exitDone, exitUnexpected, exitUsage, exitDenied, exitRefused},
 		next:     "aplomb promote rN, once it is good",
 		failed:   "No link made",
@@ -29,7 +29,44 @@ on this machine alone.`,
 		return c.preview(cmd.Context(), args[0])
 	})
 	cmd.ValidArgsFunction = c.completeReleases
+	cmd.AddCommand(c.previewRevokeCommand())
 	return cmd
+}
+
+func (c *call) previewRevokeCommand() *cobra.Command {
+	var reason string
+	cmd := newCommand(text{
+		use:      "revoke",
+		short:    "Void every link to a preview of a site that was made before",
+		long:     "Whoever opened one of them is asked for a new one. Links that are made afterwards are good.",
+		examples: []string{"aplomb preview revoke", `aplomb preview revoke --reason "sent to the wrong people"`},
+		exits:    []int{exitDone, exitUnexpected, exitUsage, exitDenied, exitRefused, exitDegraded},
+		next:     "aplomb preview rN",
+		failed:   "Not revoked",
+	}, atMost(0, "no arguments"), func(cmd *cobra.Command, _ []string) error {
+		return c.previewRevoke(cmd.Context(), reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for the timeline")
+	return cmd
+}
+
+func (c *call) previewRevoke(ctx context.Context, reason string) error {
+	s, site, err := c.siteOnServer(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := act(ctx, c, "revocation", func(ctx context.Context) (release.SiteRules, error) {
+		return s.client.SetSite(ctx, reason, site, release.SiteChange{RevokePreviews: true})
+	})
+	if err != nil {
+		return err
+	}
+	if c.flags.json {
+		writeJSON(c.stdout, r)
+		return nil
+	}
+	c.tell(fmt.Sprintf("Every link to a preview of %s that was made before is void.", site))
+	return nil
 }
 
 func (c *call) preview(ctx context.Context, name string) error {
