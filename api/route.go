@@ -61,6 +61,8 @@ func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/v1/health", ScopeRead, "", s.health},
 		{"GET", "/metrics", ScopeRead, "", s.metrics},
+		{"GET", "/v1/log-level", ScopeRead, "", s.level},
+		{"PUT", "/v1/log-level", ScopeAdmin, jsonType, s.act(s.setLevel)},
 		{"GET", "/v1/sites", ScopeRead, "", s.sites},
 		{"GET", "/v1/sites/{site}", ScopeRead, "", s.siteStatus},
 		{"GET", "/v1/sites/{site}/releases", ScopeRead, "", s.releases},

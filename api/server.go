@@ -31,6 +31,8 @@ type Config struct {
 	Version string
 	// Metrics answers GET /metrics; nil where nothing is counted.
 	Metrics http.Handler
+	// Level is how much the log says; nil where that does not change.
+	Level *slog.LevelVar
 	// Now is the clock.
 	Now func() time.Time
 }

@@ -35,7 +35,7 @@ const (
 )
 
 // firstMachine is the machine.toml of a new server.
-const firstMachine = `# Settings of this machine. They never travel with a release. "aplomb config explain" says what each key means.
+const firstMachine = `# Settings of this machine. They never travel with a release. docs/configuration.md says what each key means.
 listen = [":80"]
 api = "127.0.0.1:9400"
 `

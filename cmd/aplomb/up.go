@@ -30,6 +30,7 @@ import (
 type upFlags struct {
 	dir       string
 	logFormat string
+	logLevel  string
 	machine   machineSettings
 }
 
@@ -54,17 +55,24 @@ gracefully: answers under way are finished. A second one ends it at once.`,
 	cmd.Flags().StringArrayVar(&f.machine.ListenTLS, "tls-listen", nil, "`address` for HTTPS; may be repeated")
 	cmd.Flags().StringVar(&f.machine.Cert, "cert", "", "`file` with the certificate for HTTPS, PEM")
 	cmd.Flags().StringVar(&f.machine.Key, "key", "", "`file` with the certificate's key, PEM")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "`how much` the log says: debug, info, warn or error")
 	cmd.Flags().StringVar(&f.logFormat, "log-format", "", "`text` or json (default: text on a terminal, else json)")
 	return cmd
 }
 
 func (c *call) up(ctx context.Context, f upFlags) error {
 	signal.Ignore(syscall.SIGHUP) // a terminal that is closed is no reason to take the sites away
-	lg, err := c.logger(f.logFormat)
+	level := new(slog.LevelVar)
+	set, err := parseLevel(f.logLevel)
 	if err != nil {
 		return err
 	}
-	h, err := c.openHouse(ctx, lg, f)
+	level.Set(set)
+	lg, err := c.logger(f.logFormat, level)
+	if err != nil {
+		return err
+	}
+	h, err := c.openHouse(ctx, lg, level, f)
 	if err != nil {
 		return asError(err).With("Production is as it was: this server did not start.")
 	}
@@ -84,7 +92,7 @@ func (c *call) up(ctx context.Context, f upFlags) error {
 }
 
 // logger returns the log of a server: for people on a terminal, for programs elsewhere.
-func (c *call) logger(format string) (*slog.Logger, error) {
+func (c *call) logger(format string, level slog.Leveler) (*slog.Logger, error) {
 	if format == "" {
 		format = "json"
 		if c.screen.tty {
@@ -93,9 +101,9 @@ func (c *call) logger(format string) (*slog.Logger, error) {
 	}
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(c.stderr, nil)), nil
+		return slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: level})), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(c.stderr, nil)), nil
+		return slog.New(slog.NewJSONHandler(c.stderr, &slog.HandlerOptions{Level: level})), nil
 	}
 	return nil, usage(fmt.Sprintf("there is no log format %q", format), "the formats are text and json", "aplomb up --log-format text")
 }
@@ -104,6 +112,7 @@ func (c *call) logger(format string) (*slog.Logger, error) {
 type house struct {
 	c       *call
 	lg      *slog.Logger
+	level   *slog.LevelVar // of lg
 	dir     string
 	machine machineSettings
 	parts   *parts
@@ -127,8 +136,8 @@ type house struct {
 
 // openHouse opens and starts every part, in the order in which visitors need them: what was served last is served before the
 // ledger is even looked at.
-func (c *call) openHouse(ctx context.Context, lg *slog.Logger, f upFlags) (*house, error) {
-	h := &house{c: c, lg: lg, dir: f.dir, parts: newParts(lg), damaged: make(chan blob.Damage, 256)}
+func (c *call) openHouse(ctx context.Context, lg *slog.Logger, level *slog.LevelVar, f upFlags) (*house, error) {
+	h := &house{c: c, lg: lg, level: level, dir: f.dir, parts: newParts(lg), damaged: make(chan blob.Damage, 256)}
 	if err := h.settle(f); err != nil {
 		return nil, err
 	}
@@ -343,7 +352,7 @@ func (h *house) keepReserve(ctx context.Context) error {
 func (h *house) openAPI(context.Context) error {
 	h.metrics.show(&siteMetrics{sites: h.manager.Sites, lost: h.lostRecords, space: func() (int64, int64, error) { return spaceOf(h.dir) }})
 	h.api = api.New(h.lg, h.manager, api.Config{
-		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Now: h.c.now,
+		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Level: h.level, Now: h.c.now,
 	})
 	missing := h.api.OpenSome()
 	if len(missing) > 0 && !h.hasServed() || slices.ContainsFunc(missing, isLocked) {
