@@ -393,3 +393,46 @@ func TestPreviewsAreRevokedByTheSite(t *testing.T) {
 		t.Errorf("the edge's serial is %d, want 1", got)
 	}
 }
+
+// TestASitesActIsDoneOrNotWhateverBecomesOfItsWrite: its one durable write is lost, or done and reported lost. What is
+// acknowledged holds after a restart, and edge and ledger agree.
+func TestASitesActIsDoneOrNotWhateverBecomesOfItsWrite(t *testing.T) {
+	t.Parallel()
+	ask := Ask{Actor: "mia", Why: "because"}
+	hosts := []string{"shop.localhost", "www.localhost"}
+	for name, c := range map[string]struct {
+		do   func(*house) error
+		done func(aplomb.Site) bool
+	}{
+		"set": {
+			func(h *house) error {
+				return second(h.m.SetSite(context.Background(), ask, "shop", SiteChange{Hosts: &hosts}))
+			},
+			func(s aplomb.Site) bool { return len(s.Hosts) == 2 },
+		},
+		"offline": {
+			func(h *house) error { return second(h.m.Offline(context.Background(), ask, "shop", 0)) },
+			func(s aplomb.Site) bool { return s.Offline != nil },
+		},
+		"forget": {
+			func(h *house) error { return second(h.m.Forget(context.Background(), ask, "shop", "/same.txt")) },
+			func(s aplomb.Site) bool { return len(s.Gone) == 1 },
+		},
+	} {
+		for _, fault := range []string{"lost", "done"} {
+			h := newHouse(t)
+			must(h.deploy("a"))
+			h.led.fail(fault)
+			err := c.do(h)
+			if acknowledged, done := err == nil, c.done(h.edge.route("shop").Site); acknowledged && !done {
+				t.Errorf("%s, write %s: acknowledged, the edge has %+v", name, fault, h.edge.route("shop").Site)
+			}
+			h.restart()
+			state := h.m.all()[0].view.Load().state.Site
+			if got := c.done(h.edge.route("shop").Site); got != c.done(state) || err == nil && !got || fault == "done" && !got {
+				t.Errorf("%s, write %s (%v): after a restart the edge has %+v, the ledger %+v", name, fault, err, h.edge.route("shop").Site, state)
+			}
+			h.oracle(name)
+		}
+	}
+}
