@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -56,10 +55,11 @@ type Edge struct {
 	// kick wakes the goroutine that saves routes again and prepares what a rollback may need next.
 	kick chan struct{}
 
+	// unsaved guards itself: whoever asks what is not on the disk never waits for a switch.
+	unsaved unsaved
+
 	mu      sync.Mutex // guards the rest; held while a switch is performed
 	damaged []string
-	// unsaved are the sites whose state file may not hold the route that is served.
-	unsaved map[aplomb.SiteName]bool
 	// left are the manifests of the releases that were live before, by site: what an undo goes back to.
 	left  map[aplomb.SiteName]aplomb.Digest
 	addrs []net.Addr
@@ -75,18 +75,18 @@ func Open(lg *slog.Logger, cfg Config) (*Edge, error) {
 }
 
 func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
-	routes, damaged, err := state.load()
+	found, err := state.read()
 	if err != nil {
 		return nil, err
 	}
 	e := &Edge{
 		lg: lg, cfg: cfg, state: state, shelf: newShelf(cfg.Blobs),
 		ready: make(chan struct{}), kick: make(chan struct{}, 1),
-		damaged: damaged, unsaved: map[aplomb.SiteName]bool{}, left: map[aplomb.SiteName]aplomb.Digest{},
+		damaged: found.damaged, unsaved: unsaved{of: found.blocked}, left: map[aplomb.SiteName]aplomb.Digest{},
 	}
 	first := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
 	first.previews = &previews{key: cfg.PreviewKey, now: time.Now, shelf: e.shelf}
-	for _, r := range routes {
+	for _, r := range found.routes {
 		s, unread := e.shelf.site(r, nil)
 		for _, err := range unread {
 			e.damaged = append(e.damaged, err.Error())
@@ -98,7 +98,10 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 	for _, d := range e.damaged {
 		lg.Error("edge state damaged", "what", d)
 	}
-	e.shelf.trim(routes, nil)
+	for name, err := range found.blocked {
+		lg.Error("edge state cannot be replaced", "site", name, "err", err)
+	}
+	e.shelf.trim(found.routes, nil)
 	e.swap(first)
 	e.wake()
 	return e, nil
@@ -134,13 +137,6 @@ func (e *Edge) Damaged() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.damaged)
-}
-
-// Unsaved names the sites whose state file does not hold the route that is served.
-func (e *Edge) Unsaved() []aplomb.SiteName {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Collect(maps.Keys(e.unsaved))
 }
 
 // Warm reads releases ahead of the moment they are needed: kept is a route's list, or a part of it. Releases that no

@@ -34,7 +34,7 @@ func (e *Edge) Perform(ctx context.Context, in aplomb.Intent) (aplomb.Event, err
 		return aplomb.Event{}, fmt.Errorf("perform %s: %w", in.ID, err)
 	}
 	if done {
-		if e.unsaved[in.Site] {
+		if e.unsaved.has(in.Site) {
 			e.saveServed(in.Site)
 		}
 		return e.routed(in, began, false), nil
@@ -63,7 +63,7 @@ func (e *Edge) routed(in aplomb.Intent, began time.Time, workers bool) aplomb.Ev
 	ms := float64(time.Since(began).Microseconds()) / 1000
 	ev := aplomb.Event{
 		Kind: aplomb.EventRouted, At: time.Now(), Release: in.Release, Intent: in.ID,
-		Done: []aplomb.Done{{What: "routing", MS: ms}}, Unsaved: e.unsaved[in.Site],
+		Done: []aplomb.Done{{What: "routing", MS: ms}}, Unsaved: e.unsaved.has(in.Site),
 	}
 	if workers {
 		ev.Done = append(ev.Done, aplomb.Done{What: "worker", MS: ms})
@@ -117,8 +117,8 @@ func (e *Edge) prepare(table *Table, before *site, route aplomb.Route) (*Table, 
 	return table.with(s)
 }
 
-// save writes the route of an intent. Where that fails the file may hold either route, so it is written again later:
-// with what is served then.
+// save writes the route of an intent. Where that fails the file may hold either route. An urgent switch goes on, and it is
+// written again until it holds that route; any other is refused, and the file is put right before that is said.
 func (e *Edge) save(in aplomb.Intent) error {
 	err := e.state.save(in.Route)
 	if err != nil && in.Urgent && isFull(err) && e.cfg.FreeReserve != nil {
@@ -128,19 +128,37 @@ func (e *Edge) save(in aplomb.Intent) error {
 		err = e.state.save(in.Route)
 	}
 	if err == nil {
-		delete(e.unsaved, in.Site)
+		e.unsaved.settle(in.Site)
 		return nil
 	}
-	e.unsaved[in.Site] = true
-	e.wake()
 	if isFull(err) {
 		err = fmt.Errorf("%w: %w", aplomb.ErrNoSpace, err)
 	}
 	if !in.Urgent {
+		e.putRight(in.Site, err)
 		return err
 	}
+	e.unsaved.note(in.Site, err)
+	e.wake()
 	e.lg.Error("route not saved, moving all the same", "site", in.Site, "release", in.Release, "err", err)
 	return nil
+}
+
+// putRight makes the file of a site say what is served again, after a route for it failed to be written and was refused: a
+// crash must not bring a refused release in front of the visitors.
+func (e *Edge) putRight(name aplomb.SiteName, why error) {
+	var served *aplomb.Route
+	if s := e.table.Load().sites[name]; s != nil {
+		served = &s.route
+	}
+	if !e.unsaved.has(name) && e.state.holds(name, served) {
+		return
+	}
+	e.unsaved.note(name, why)
+	if e.saveServed(name) {
+		return
+	}
+	e.wake()
 }
 
 func isFull(err error) bool {
@@ -188,26 +206,31 @@ func workersMoved(before, next *site) bool {
 func (e *Edge) saveAgain() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for name := range e.unsaved {
-		e.saveServed(name)
+	all := true
+	for name := range e.unsaved.all() {
+		all = e.saveServed(name) && all
 	}
-	return len(e.unsaved) == 0
+	return all
 }
 
-// saveServed makes a site's state file say what is served. A site whose first route was refused has none.
-func (e *Edge) saveServed(name aplomb.SiteName) {
+// saveServed makes a site's state file say what is served, and reports whether it does. A site whose first route was refused
+// has none.
+func (e *Edge) saveServed(name aplomb.SiteName) bool {
 	var err error
 	if s := e.table.Load().sites[name]; s != nil {
 		err = e.state.save(s.route)
 	} else {
-		err = e.state.remove(name)
+		err = e.state.removeRefused(name)
 	}
 	if err != nil {
-		e.lg.Warn("route still not saved", "site", name, "err", err)
-		return
+		if e.unsaved.note(name, err) {
+			e.lg.Warn("route still not saved, it is tried again", "site", name, "err", err)
+		}
+		return false
 	}
-	delete(e.unsaved, name)
+	e.unsaved.settle(name)
 	e.lg.Info("route saved", "site", name)
+	return true
 }
 
 // warmTargets reads the releases that the next rollbacks would choose.

@@ -24,7 +24,7 @@ func (e *Edge) Remove(_ context.Context, in aplomb.Intent) (aplomb.Event, error)
 	}
 	next := e.table.Load().without(in.Site)
 	e.swap(next)
-	delete(e.unsaved, in.Site)
+	e.unsaved.settle(in.Site)
 	delete(e.left, in.Site)
 	e.shelf.trim(next.routes(), slices.Collect(maps.Values(e.left)))
 	next.out.bodies.clear()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,9 @@ func encodeState(r aplomb.Route) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// errNewer says that a state file is not damaged, and not this version's to replace.
+var errNewer = errors.New("written by a newer version of aplomb")
+
 // decodeState accepts exactly what encodeState writes: any other byte anywhere is damage.
 func decodeState(b []byte, site aplomb.SiteName) (aplomb.Route, error) {
 	var f stateFile
@@ -58,7 +62,7 @@ func decodeState(b []byte, site aplomb.SiteName) (aplomb.Route, error) {
 		return aplomb.Route{}, fmt.Errorf("decode state: %w: %w", aplomb.ErrDamaged, err)
 	}
 	if f.Version > stateVersion {
-		return aplomb.Route{}, fmt.Errorf("decode state: written by a newer version (%d)", f.Version)
+		return aplomb.Route{}, fmt.Errorf("decode state: %w (form %d, this one knows up to %d)", errNewer, f.Version, stateVersion)
 	}
 	if f.Version < 1 || aplomb.Sum(f.Route) != f.SHA {
 		return aplomb.Route{}, fmt.Errorf("decode state: %w: its sum is not that of its route", aplomb.ErrDamaged)
@@ -77,31 +81,76 @@ func decodeState(b []byte, site aplomb.SiteName) (aplomb.Route, error) {
 	return r, nil
 }
 
-// load reads every site's newest valid route, in order of the sites' names. Files that are not what was written are
-// named in damaged; their site is served from the file before, if that one is whole.
+// stored is what a state folder holds.
+type stored struct {
+	routes  []aplomb.Route // every site's newest valid one, in order of the sites' names
+	damaged []string       // files that are not what was written
+	// blocked are the sites whose file is neither to be read nor to be replaced: of a newer version, or out of reach.
+	blocked map[aplomb.SiteName]error
+}
+
+// load is read for whoever only wants to know what is there: a file that is blocked is named like a damaged one.
 func (d stateDir) load() (routes []aplomb.Route, damaged []string, err error) {
-	names, err := d.sites()
+	found, err := d.read()
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, name := range slices.Sorted(maps.Keys(found.blocked)) {
+		found.damaged = append(found.damaged, found.blocked[name].Error())
+	}
+	return found.routes, found.damaged, nil
+}
+
+// read reads every site's newest valid route. A site whose file cannot be used is served from the file before, if that
+// one is whole.
+func (d stateDir) read() (stored, error) {
+	found := stored{blocked: map[aplomb.SiteName]error{}}
+	names, err := d.sites()
+	if err != nil {
+		return found, err
+	}
 	for _, name := range names {
-		main := filepath.Join(d.dir, string(name)+stateSuffix)
+		main := d.main(name)
 		r, err := readState(main, name)
 		if err == nil {
-			routes = append(routes, r)
+			found.routes = append(found.routes, r)
 			continue
 		}
-		damaged = append(damaged, fmt.Sprintf("%s: %v", main, err))
+		if replaceable(err) {
+			found.damaged = append(found.damaged, fmt.Sprintf("%s: %v", main, err))
+		} else {
+			found.blocked[name] = fmt.Errorf("%s: %w", main, err)
+		}
 		before := filepath.Join(d.dir, string(name)+beforeSuffix)
 		if r, err = readState(before, name); err == nil {
-			routes = append(routes, r)
+			found.routes = append(found.routes, r)
 			continue
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			damaged = append(damaged, fmt.Sprintf("%s: %v", before, err))
+			found.damaged = append(found.damaged, fmt.Sprintf("%s: %v", before, err))
 		}
 	}
-	return routes, damaged, nil
+	return found, nil
+}
+
+func (d stateDir) main(site aplomb.SiteName) string {
+	return filepath.Join(d.dir, string(site)+stateSuffix)
+}
+
+// replaceable reports whether a state file that was read with err may give way to another: one that is whole, not there or
+// damaged. What a newer version wrote, or what cannot be read just now, is nobody's to throw away.
+func replaceable(err error) bool {
+	return err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, aplomb.ErrDamaged)
+}
+
+// holds reports whether a restart would serve exactly r, nil for nothing of the site.
+func (d stateDir) holds(site aplomb.SiteName, r *aplomb.Route) bool {
+	b, err := os.ReadFile(d.main(site))
+	if r == nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	want, bad := encodeState(*r)
+	return err == nil && bad == nil && bytes.Equal(b, want)
 }
 
 // sites lists the sites that have a state file of either kind.
@@ -139,7 +188,7 @@ func (d stateDir) save(r aplomb.Route) error {
 	if err != nil {
 		return err
 	}
-	main := filepath.Join(d.dir, string(r.Site.Name)+stateSuffix)
+	main := d.main(r.Site.Name)
 	temp := filepath.Join(d.dir, "."+string(r.Site.Name)+".tmp")
 	err = d.writeAside(temp, b)
 	if isFull(err) {
@@ -203,10 +252,16 @@ func (d stateDir) keepBefore(site aplomb.SiteName, main string) error {
 	return d.try("link before", func() error { return os.Link(main, before) })
 }
 
-// remove takes away the file of a site that is not served.
+// removeRefused takes away the file of a site that is not served: of a route that was refused.
+func (d stateDir) removeRefused(site aplomb.SiteName) error {
+	if _, err := readState(d.main(site), site); !replaceable(err) {
+		return fmt.Errorf("remove route of %s: %w", site, err)
+	}
+	return d.remove(site)
+}
+
 func (d stateDir) remove(site aplomb.SiteName) error {
-	main := filepath.Join(d.dir, string(site)+stateSuffix)
-	err := d.try("unlink", func() error { return os.Remove(main) })
+	err := d.try("unlink", func() error { return os.Remove(d.main(site)) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove route of %s: %w", site, err)
 	}

@@ -127,11 +127,15 @@ func (d *driver) back(o rollout.Outcome, from aplomb.ReleaseID, begun time.Time)
 	}
 	b.Undone = d.done
 	if d.unsaved {
-		b.Pending = append(b.Pending, "edge-state")
+		b.Pending = append(b.Pending, pendingState)
 	}
 	b.TookMS = ms(d.m.cfg.Now().Sub(begun))
 	return b
 }
+
+// pendingState is what is pending while the edge's own disk does not hold what it serves: a restart would serve what was
+// before.
+const pendingState = "edge-state"
 
 // notUndone says what a rollback does not reach, and why.
 func notUndone(from aplomb.ReleaseID) []NotUndone {
@@ -168,10 +172,14 @@ func (d *driver) rollbackUnrecorded(ctx context.Context, ev aplomb.Event, begun 
 			d.unrecorded = append(d.unrecorded, ev)
 		}
 		d.publish()
-		return Back{
+		b := Back{
 			Site: d.name, From: served.Live, To: next.Live, Undone: done.Done, Pending: []string{}, NotUndone: notUndone(served.Live),
 			TookMS: ms(d.m.cfg.Now().Sub(begun)), LiveSince: next.Since, Recorded: false,
-		}, nil
+		}
+		if done.Unsaved {
+			b.Pending = append(b.Pending, pendingState)
+		}
+		return b, nil
 	}
 }
 

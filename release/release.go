@@ -27,8 +27,10 @@ type Config struct {
 	Ledger     ledger.Ledger
 	Blobs      blob.Store
 	Performers map[aplomb.IntentKind]Performer
-	// Unsaved names the sites whose route the edge could not write to its own disk; nil where that cannot be.
-	Unsaved func() []aplomb.SiteName
+	// Unsaved names the sites whose route the edge could not write to its own disk, with why; nil where that cannot be.
+	Unsaved func() map[aplomb.SiteName]error
+	// Missing says what this server lacks, in a sentence each: a door, a disk that it can write. nil where it lacks nothing.
+	Missing func() []string
 	// Served returns what the edge serves now, site by site.
 	Served func() []aplomb.Route
 	// Recover sets a damaged chain aside and begins a new one; nil where the ledger has no such thing.

@@ -30,6 +30,18 @@ type fakeEdge struct {
 	routes map[aplomb.SiteName]aplomb.Route
 	refuse map[aplomb.ReleaseID]error // targets that cannot be performed
 	moves  []string
+	// unsaved is why its disk takes nothing.
+	unsaved error
+}
+
+// notSaved names the sites whose route is not on the edge's disk.
+func (e *fakeEdge) notSaved() map[aplomb.SiteName]error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unsaved == nil {
+		return nil
+	}
+	return map[aplomb.SiteName]error{"shop": e.unsaved}
 }
 
 func (e *fakeEdge) perform(_ context.Context, in aplomb.Intent) (aplomb.Event, error) {
@@ -46,7 +58,7 @@ func (e *fakeEdge) perform(_ context.Context, in aplomb.Intent) (aplomb.Event, e
 		e.moves = append(e.moves, fmt.Sprintf("%s>%s", old.Live, in.Route.Live))
 	}
 	e.routes[in.Site] = in.Route
-	return aplomb.Event{Kind: aplomb.EventRouted, Done: []aplomb.Done{{What: "routing", MS: 1}}}, nil
+	return aplomb.Event{Kind: aplomb.EventRouted, Done: []aplomb.Done{{What: "routing", MS: 1}}, Unsaved: e.unsaved != nil}, nil
 }
 
 func (e *fakeEdge) remove(_ context.Context, in aplomb.Intent) (aplomb.Event, error) {
@@ -129,6 +141,8 @@ type house struct {
 	m     *Manager
 	freed int
 	free  int64
+	// missing is what the server lacks.
+	missing []string
 }
 
 func newHouse(t testing.TB, with ...blob.Store) *house {
@@ -150,7 +164,8 @@ func newHouse(t testing.TB, with ...blob.Store) *house {
 
 func (h *house) manager() *Manager {
 	m := New(slog.New(slog.DiscardHandler), Config{
-		Ledger: h.led, Blobs: h.blobs, Served: h.edge.served,
+		Ledger: h.led, Blobs: h.blobs, Served: h.edge.served, Unsaved: h.edge.notSaved,
+		Missing:    func() []string { return h.missing },
 		Performers: map[aplomb.IntentKind]Performer{aplomb.IntentRoute: h.edge.perform, aplomb.IntentRemove: h.edge.remove},
 		Visit:      h.edge.visit,
 		Space: func() (int64, int64, error) {

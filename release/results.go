@@ -95,23 +95,25 @@ type Back struct {
 
 // SiteStatus is what a site is now.
 type SiteStatus struct {
-	Site     aplomb.SiteName  `json:"site"`
-	Hosts    []aplomb.Host    `json:"hosts"`
-	URL      string           `json:"url"`
-	Live     aplomb.ReleaseID `json:"live"`
-	Share    float64          `json:"share"`
-	Since    time.Time        `json:"live_since,omitzero"`
-	By       string           `json:"by,omitempty"`
-	Note     string           `json:"note,omitempty"`
-	Back     aplomb.ReleaseID `json:"rollback_to,omitempty"` // what a rollback would choose now
-	Rollouts []RolloutStatus  `json:"rollouts"`
-	LastAct  *aplomb.Fact     `json:"last_act,omitempty"`
-	Degraded string           `json:"degraded,omitempty"`           // why the ledger refuses to write, "" when it does not
-	Damaged  []string         `json:"damaged,omitempty"`            // blobs found damaged: digest and paths
-	Offline  *aplomb.Offline  `json:"offline,omitempty"`            // visitors get the maintenance page
-	Disk     string           `json:"disk,omitempty"`               // that the disk is nearly full, in words
-	Unsaved  bool             `json:"edge_state_unsaved,omitempty"` // the edge's disk does not hold what it serves: a restart would serve what was before
-	Sentence string           `json:"sentence"`                     // the same for people: "r42 is live since 14:02."
+	Site       aplomb.SiteName  `json:"site"`
+	Hosts      []aplomb.Host    `json:"hosts"`
+	URL        string           `json:"url"`
+	Live       aplomb.ReleaseID `json:"live"`
+	Share      float64          `json:"share"`
+	Since      time.Time        `json:"live_since,omitzero"`
+	By         string           `json:"by,omitempty"`
+	Note       string           `json:"note,omitempty"`
+	Back       aplomb.ReleaseID `json:"rollback_to,omitempty"` // what a rollback would choose now
+	Rollouts   []RolloutStatus  `json:"rollouts"`
+	LastAct    *aplomb.Fact     `json:"last_act,omitempty"`
+	Degraded   string           `json:"degraded,omitempty"`           // why the ledger refuses to write, "" when it does not
+	Damaged    []string         `json:"damaged,omitempty"`            // blobs found damaged: digest and paths
+	Offline    *aplomb.Offline  `json:"offline,omitempty"`            // visitors get the maintenance page
+	Disk       string           `json:"disk,omitempty"`               // that the disk is nearly full, in words
+	Unsaved    bool             `json:"edge_state_unsaved,omitempty"` // the edge's disk does not hold what it serves: a restart would serve what was before
+	UnsavedWhy string           `json:"edge_state_why,omitempty"`     // why it does not
+	Missing    []string         `json:"missing,omitempty"`            // what the server lacks, in a sentence each
+	Sentence   string           `json:"sentence"`                     // the same for people: "r42 is live since 14:02."
 }
 
 // RolloutStatus is an unfinished rollout.

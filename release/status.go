@@ -82,7 +82,14 @@ func (d *driver) status() SiteStatus {
 		out.Degraded = v.degraded.Error()
 	}
 	out.Damaged, out.Disk = d.m.damagedNames(), d.m.lowSpace()
-	out.Unsaved = d.m.cfg.Unsaved != nil && slices.Contains(d.m.cfg.Unsaved(), d.name)
+	if d.m.cfg.Unsaved != nil {
+		if why := d.m.cfg.Unsaved()[d.name]; why != nil {
+			out.Unsaved, out.UnsavedWhy = true, why.Error()
+		}
+	}
+	if d.m.cfg.Missing != nil {
+		out.Missing = d.m.cfg.Missing()
+	}
 	out.Sentence = sentence(out, d.m.cfg.Now())
 	return out
 }
@@ -121,6 +128,9 @@ func sentence(s SiteStatus, now time.Time) string {
 	}
 	if s.Unsaved {
 		b.WriteString(" The edge cannot write its state: a restart would serve what was before.")
+	}
+	for _, missing := range s.Missing {
+		b.WriteString(" " + missing)
 	}
 	if len(s.Damaged) > 0 {
 		fmt.Fprintf(&b, " %d stored files are damaged.", len(s.Damaged))

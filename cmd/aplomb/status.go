@@ -98,6 +98,12 @@ func statusLines(st release.SiteStatus, now time.Time) []string {
 	if st.Degraded != "" {
 		lines = append(lines, "  "+degradedText(st.Site, st.Degraded))
 	}
+	if st.Unsaved {
+		lines = append(lines, fmt.Sprintf("  The edge cannot write its state: a restart would serve what was before. It is tried again. Why: %s", st.UnsavedWhy))
+	}
+	for _, missing := range st.Missing {
+		lines = append(lines, "  "+missing)
+	}
 	for _, d := range st.Damaged {
 		lines = append(lines, "  Damaged, and not served: "+d)
 	}
