@@ -55,6 +55,8 @@ const (
 	CodeLocked      Code = "APL-5002"
 	CodeDamaged     Code = "APL-5003"
 	CodeHealthy     Code = "APL-5004"
+	CodeBackup      Code = "APL-5005"
+	CodeNewer       Code = "APL-5006"
 )
 
 // Codes lists every code with its kind and its title.
@@ -112,4 +114,6 @@ var Codes = map[Code]CodeText{
 	CodeLocked:      {ErrRefused, "Another process uses the data folder"},
 	CodeDamaged:     {ErrDegraded, "Stored bytes are damaged"},
 	CodeHealthy:     {ErrRefused, "There is nothing to recover"},
+	CodeBackup:      {ErrInvalid, "The backup cannot be used"},
+	CodeNewer:       {ErrRefused, "The folder holds what a restore would take away"},
 }

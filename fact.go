@@ -23,6 +23,7 @@ const (
 	FactCollected   FactKind = "collected" // bytes of releases no longer kept were deleted
 	FactDamaged     FactKind = "damaged"   // stored bytes were found damaged and set aside
 	FactRecovered   FactKind = "recovered" // the ledger was recovered from what the edge serves
+	FactRestored    FactKind = "restored"  // the site came from a backup
 	FactSiteSet     FactKind = "site-set"  // the site's own rules were changed
 	FactSiteRemoved FactKind = "site-removed"
 	FactOffline     FactKind = "offline" // visitors get the maintenance page

@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"aplomb/journal":           {"aplomb", "aplomb/ledger"},
 	"aplomb/blob":              {"aplomb"},
 	"aplomb/blob/blobtest":     {"aplomb", "aplomb/blob"},
+	"aplomb/backup":            {"aplomb"},
 	"aplomb/edge":              {"aplomb", "aplomb/blob"},
 	"aplomb/release":           {"aplomb", "aplomb/rollout", "aplomb/ledger", "aplomb/blob"},
 	"aplomb/api":               {"aplomb", "aplomb/release", "aplomb/ledger"},

@@ -88,6 +88,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/sites/{site}/forget", ScopeAdmin, jsonType, s.act(s.forget)},
 		{"GET", "/v1/sites/{site}/usage", ScopeRead, "", s.usage},
 		{"POST", "/v1/collect", ScopeAdmin, jsonType, s.act(s.collect)},
+		{"GET", "/v1/backup", ScopeAdmin, "", s.backup},
 	}
 }
 

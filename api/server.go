@@ -33,6 +33,8 @@ type Config struct {
 	Metrics http.Handler
 	// Level is how much the log says; nil where that does not change.
 	Level *slog.LevelVar
+	// Backup makes a backup ready; nil where there is no ledger to back up.
+	Backup func(ctx context.Context, ask BackupAsk) (Backup, error)
 	// Now is the clock.
 	Now func() time.Time
 }

@@ -353,6 +353,7 @@ func (h *house) openAPI(context.Context) error {
 	h.metrics.show(&siteMetrics{sites: h.manager.Sites, lost: h.lostRecords, space: func() (int64, int64, error) { return spaceOf(h.dir) }})
 	h.api = api.New(h.lg, h.manager, api.Config{
 		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Level: h.level, Now: h.c.now,
+		Backup: h.backups(),
 	})
 	missing := h.api.OpenSome()
 	if len(missing) > 0 && !h.hasServed() || slices.ContainsFunc(missing, isLocked) {
