@@ -12,6 +12,14 @@ type HeaderRule struct {
 	Pattern string        `json:"pattern"`
 	Set     []HeaderField `json:"set,omitempty"`
 	Remove  []string      `json:"remove,omitempty"`
+
+	lines []headerLine // what stands on which line; known of rules just parsed, not of those of a stored manifest
+}
+
+// headerLine is one line below a pattern. value is "" where the line takes the field off.
+type headerLine struct {
+	number      int
+	name, value string
 }
 
 // HeaderField is a header's name, in canonical form, and its value.
@@ -71,6 +79,7 @@ func (r *ruleFile) addField(rule *HeaderRule, line ruleLine, l Limits) error {
 		if name = canonicalHeader(name); !slices.Contains(rule.Remove, name) {
 			rule.Remove = append(rule.Remove, name)
 		}
+		rule.lines = append(rule.lines, headerLine{line.number, name, ""})
 		return nil
 	}
 	name, value, ok := strings.Cut(line.text, ":")
@@ -83,7 +92,9 @@ func (r *ruleFile) addField(rule *HeaderRule, line ruleLine, l Limits) error {
 	case value == "":
 		return r.refuse(line.number, fmt.Sprintf("%s has no value", name), fmt.Sprintf(`give it one, or write "! %s" to take it off`, name))
 	}
-	rule.Set = joinField(rule.Set, HeaderField{canonicalHeader(name), value})
+	name = canonicalHeader(name)
+	rule.Set = joinField(rule.Set, HeaderField{name, value})
+	rule.lines = append(rule.lines, headerLine{line.number, name, value})
 	return nil
 }
 

@@ -192,6 +192,6 @@ func FuzzHeaders(f *testing.F) {
 				}
 			}
 		}
-		CheckHeaderRules(rules, []File{{Path: path}}, nil)
+		CheckHeaderRules(rules, []File{{Path: path}}, nil, true)
 	})
 }

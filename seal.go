@@ -39,7 +39,10 @@ func SealedManifest(files []File, s Settings, headers, redirects []byte, workers
 	if err := seal.setFallback(); err != nil {
 		return Manifest{}, nil, err
 	}
-	seal.warnings = append(seal.warnings, CheckHeaderRules(seal.m.Headers, seal.m.Files, seal.m.Workers)...)
+	seal.warnings = append(seal.warnings, CheckHeaderRules(seal.m.Headers, seal.m.Files, seal.m.Workers, seal.answersNavigations())...)
+	for i := range seal.m.Headers {
+		seal.m.Headers[i].lines = nil // a sealed manifest is what is stored of it
+	}
 	seal.checkRedirects()
 	return seal.m, seal.warnings, nil
 }
@@ -164,6 +167,11 @@ func (s *sealing) onlyDocument() string {
 		only = f.Path
 	}
 	return only
+}
+
+// answersNavigations reports whether paths without a file may be answered with a document.
+func (s *sealing) answersNavigations() bool {
+	return s.m.Fallback != "" || slices.ContainsFunc(s.m.Redirects, func(r Redirect) bool { return r.Status == 200 })
 }
 
 // checkRedirects warns of rules that never apply and of rules that lead to a file that is not there.

@@ -10,32 +10,49 @@ import (
 // identity stands for "no coding" where a blob.Coding is expected.
 const identity = blob.NumCodings
 
-// eachTag calls f with every entity tag of a list, quotes included, until f returns false. What cannot be read ends the
-// list: a tag that is not certain never matches.
+// eachTag calls f with every entity tag of a list, quotes included, until f returns false. A list of which any part is
+// not as RFC 9110 §8.8.3 writes it has no tags: what a client meant by it is not certain, and never matches.
 func eachTag(fields []string, f func(tag string, weak bool) bool) {
 	for _, s := range fields {
-		for {
-			s = strings.TrimLeft(s, " \t,")
-			weak := strings.HasPrefix(s, "W/")
-			if weak {
-				s = s[2:]
-			}
-			if s == "" || s[0] != '"' {
-				break
-			}
-			end := strings.IndexByte(s[1:], '"')
-			if end < 0 {
-				break
-			}
-			tag := s[:end+2]
-			if !f(tag, weak) {
+		for s = skipToTag(s); s != ""; {
+			var ok bool
+			if _, _, s, ok = cutTag(s); !ok {
 				return
-			}
-			if s = strings.TrimLeft(s[end+2:], " \t"); s != "" && s[0] != ',' {
-				break
 			}
 		}
 	}
+	for _, s := range fields {
+		for s = skipToTag(s); s != ""; {
+			var tag string
+			var weak bool
+			if tag, weak, s, _ = cutTag(s); !f(tag, weak) {
+				return
+			}
+		}
+	}
+}
+
+// skipToTag leaves out empty members of a list.
+func skipToTag(s string) string { return strings.TrimLeft(s, " \t,") }
+
+// cutTag takes the tag off the front of a list, with the comma behind it.
+func cutTag(s string) (tag string, weak bool, rest string, ok bool) {
+	s, weak = strings.CutPrefix(s, "W/")
+	if s == "" || s[0] != '"' {
+		return "", false, "", false
+	}
+	end := 1
+	for end < len(s) && s[end] > ' ' && s[end] != '"' && s[end] != 0x7f {
+		end++
+	}
+	if end == len(s) || s[end] != '"' {
+		return "", false, "", false
+	}
+	tag, rest = s[:end+1], strings.TrimLeft(s[end+1:], " \t")
+	if rest != "" && rest[0] != ',' {
+		return "", false, "", false
+	}
+	return tag, weak, skipToTag(rest), true
 }
 
 func isStar(fields []string) bool {

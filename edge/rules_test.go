@@ -107,3 +107,42 @@ https://shop.test/logo.svg
 		t.Errorf("rule of another host applies: X-Host %q", got)
 	}
 }
+
+// TestNoFieldOfAnyNameKeepsWhatMustBeRevalidated: what a rule says to one maker's cache is held against the same promises
+// as Cache-Control.
+func TestNoFieldOfAnyNameKeepsWhatMustBeRevalidated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	names := []string{"CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control", "Netlify-CDN-Cache-Control",
+		"Surrogate-Control", "Edge-Control"}
+	text := "/*\n  X-Accel-Expires: 600\n  Expires: Tue, 24 Nov 2036 00:00:00 GMT\n  Pragma: public\n"
+	for _, name := range names {
+		text += "  " + name + ": max-age=600, immutable\n"
+	}
+	h := w.table(route(1, w.release(1, content{
+		"/index.html": "home", "/404.html": "nope", "/sw.js": "worker", "/assets/a-abcd1234.js": "code", "/logo.svg": "logo",
+	}, func(m *aplomb.Manifest) {
+		m.Workers = []string{"/sw.js"}
+		m.Headers = headers(t, text)
+	})))
+	dropped := func(cdn string) map[string]string {
+		out := map[string]string{"Expires": "", "Pragma": ""}
+		for _, name := range names {
+			out[name] = ""
+		}
+		out["CDN-Cache-Control"] = cdn
+		return out
+	}
+	revalidated := func(cdn string) map[string]string {
+		out := dropped(cdn)
+		out["X-Accel-Expires"] = ""
+		return out
+	}
+	runRows(t, h, []row{
+		{name: "document", target: "/", status: 200, body: "home", headers: revalidated("no-cache")},
+		{name: "worker", target: "/sw.js", status: 200, body: "worker", headers: revalidated("no-store")},
+		{name: "missing", target: "/x", in: []string{"Accept", "text/html"}, status: 404, body: "nope", headers: revalidated("no-store")},
+		{name: "un-hashed", target: "/logo.svg", status: 200, body: "logo", headers: dropped(mustCheck)},
+		{name: "hashed", target: "/assets/a-abcd1234.js", status: 200, body: "code", headers: map[string]string{"CDN-Cache-Control": "max-age=600, immutable"}},
+	})
+}
