@@ -96,11 +96,15 @@ func (c *call) rootCommand(args []string) *cobra.Command {
 		exits: []int{exitDone, exitUnexpected, exitUsage, exitInvalid, exitDenied, exitWithdrawn, exitWaiting, exitRefused, exitRunning, exitNeeded, exitDegraded},
 		next:  "aplomb init, or aplomb COMMAND --help",
 	}, cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+		if asked, err := cmd.Flags().GetBool("version"); err == nil && asked {
+			return c.tellVersion()
+		}
 		if len(args) > 0 {
 			return unknownCommand(cmd, args[0])
 		}
 		return cmd.Help()
 	})
+	root.Flags().Bool("version", false, "print which aplomb this is")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { io.WriteString(c.stdout, helpText(cmd)) })

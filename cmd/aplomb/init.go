@@ -16,14 +16,20 @@ import (
 
 func (c *call) initCommand() *cobra.Command {
 	return newCommand(text{
-		use:      "init",
+		use:      "init [DIR]",
 		short:    "Look at this project and write aplomb.toml",
 		long:     "Tells the framework by its configuration file, and where its built output goes. Nothing is sent anywhere.",
-		examples: []string{"aplomb init", "aplomb init --site shop"},
+		examples: []string{"aplomb init", "aplomb init ../shop --site shop"},
 		exits:    []int{exitDone, exitUsage, exitRefused},
 		next:     "build the project, then: aplomb deploy",
 		failed:   "Nothing written",
-	}, atMost(0, "no arguments"), func(*cobra.Command, []string) error { return c.init() })
+	}, atMost(1, "the project's folder, or none for this one"), func(_ *cobra.Command, args []string) error {
+		dir := "."
+		if len(args) == 1 {
+			dir = args[0]
+		}
+		return c.init(dir)
+	})
 }
 
 // initialised is the result of init.
@@ -35,23 +41,26 @@ type initialised struct {
 	Why       string `json:"why"`
 }
 
-func (c *call) init() error {
-	cwd, err := os.Getwd()
+func (c *call) init(dir string) error {
+	project, err := filepath.Abs(dir)
 	if err != nil {
 		return fmt.Errorf("look where this is: %w", err)
 	}
+	if info, err := os.Stat(project); err != nil || !info.IsDir() {
+		return aplomb.NewError(aplomb.CodeSourceDir, fmt.Sprintf("there is no folder %s", dir), "init looks at a project's folder", "aplomb init, in the project's folder")
+	}
 	site := c.flags.site
 	if site == "" {
-		site = string(siteFromFolder(cwd))
+		site = string(siteFromFolder(project))
 	}
 	if _, err := aplomb.ParseSiteName(site); err != nil {
-		return usage("the site cannot have that name", err.Error(), "aplomb init --site "+string(siteFromFolder(cwd)))
+		return usage("the site cannot have that name", err.Error(), "aplomb init --site "+string(siteFromFolder(project)))
 	}
-	r := initialised{File: configName, Site: site}
-	if r.Dir, r.Framework, r.Why, err = outputOf(os.DirFS(cwd)); err != nil {
+	r := initialised{File: filepath.Join(dir, configName), Site: site}
+	if r.Dir, r.Framework, r.Why, err = outputOf(os.DirFS(project)); err != nil {
 		return err
 	}
-	if err := writeNew(filepath.Join(cwd, configName), initialText(r)); err != nil {
+	if err := writeNew(filepath.Join(project, configName), initialText(r)); err != nil {
 		return err
 	}
 	if c.flags.json {
@@ -62,6 +71,9 @@ func (c *call) init() error {
 	return nil
 }
 
+// builtFolders are where builds put their output, where nothing else tells. "public" is not among them: it is source as often.
+var builtFolders = [...]string{"dist", "build", "out", "_site"}
+
 // outputOf returns the folder that init and deploy take as the output of a project, and what told it.
 func outputOf(project fs.FS) (dir, framework, why string, err error) {
 	if g, ok := detect(project); ok {
@@ -70,8 +82,13 @@ func outputOf(project fs.FS) (dir, framework, why string, err error) {
 	if isFile(project, "index.html") && sourceSign(project) == "" {
 		return ".", "", "index.html → ./", nil
 	}
+	for _, name := range builtFolders {
+		if isFile(project, name+"/index.html") {
+			return name, "", name + "/index.html → " + name + "/", nil
+		}
+	}
 	return "", "", "", aplomb.NewError(aplomb.CodeUsage, "nothing here tells which folder holds the built output",
-		"no framework's configuration file and no index.html was found in this folder",
+		"no framework's configuration file and no index.html was found in this folder, nor one in dist, build, out or _site",
 		"name the folder: aplomb deploy ./dist")
 }
 

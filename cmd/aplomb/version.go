@@ -15,19 +15,21 @@ func (c *call) versionCommand() *cobra.Command {
 		examples: []string{"aplomb version", "aplomb version --json"},
 		exits:    []int{exitDone},
 		next:     "aplomb status",
-	}, atMost(0, "no arguments"), func(*cobra.Command, []string) error {
-		v := thisVersion()
-		if c.flags.json {
-			writeJSON(c.stdout, v)
-			return nil
-		}
-		line := "aplomb " + v.Version
-		if v.Commit != "" {
-			line += " (" + v.Commit + ")"
-		}
-		c.tell(fmt.Sprintf("%s, %s, %s", line, v.Go, v.Platform))
+	}, atMost(0, "no arguments"), func(*cobra.Command, []string) error { return c.tellVersion() })
+}
+
+func (c *call) tellVersion() error {
+	v := thisVersion()
+	if c.flags.json {
+		writeJSON(c.stdout, v)
 		return nil
-	})
+	}
+	line := "aplomb " + v.Version
+	if v.Commit != "" {
+		line += " (" + v.Commit + ")"
+	}
+	c.tell(fmt.Sprintf("%s, %s, %s", line, v.Go, v.Platform))
+	return nil
 }
 
 // version is what is known of this program's making.
