@@ -47,6 +47,7 @@ const (
 	CodeSiteRule    Code = "APL-3017"
 	CodeSiteBusy    Code = "APL-3018"
 	CodeForget      Code = "APL-3019"
+	CodeAppCold     Code = "APL-3020"
 	CodeDenied      Code = "APL-4001"
 	CodeForbidden   Code = "APL-4002"
 	CodeHostName    Code = "APL-4003"
@@ -106,6 +107,7 @@ var Codes = map[Code]CodeText{
 	CodeSiteRule:    {ErrUsage, "A site's rule cannot be set like that"},
 	CodeSiteBusy:    {ErrRefused, "A deploy is under way"},
 	CodeForget:      {ErrRefused, "There is nothing to forget under that name"},
+	CodeAppCold:     {ErrInvalid, "The release's app does not answer"},
 	CodeDenied:      {ErrDenied, "Not logged in"},
 	CodeForbidden:   {ErrDenied, "Not allowed"},
 	CodeHostName:    {ErrDenied, "The API does not answer under that host name"},

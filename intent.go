@@ -25,6 +25,9 @@ type Intent struct {
 	// Urgent intents take visitors away from a release. They go on where others would fail: an edge that cannot write
 	// its state still moves, and says that it could not.
 	Urgent bool `json:"urgent,omitempty"`
+	// Cold goes on where the release's app does not answer: no release that was tried before it has one that does. It is
+	// not recorded.
+	Cold bool `json:"-"`
 	// Route is computed from the state each time the intent is performed, and is not recorded.
 	Route Route `json:"-"`
 }

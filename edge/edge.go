@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -34,6 +35,9 @@ type Config struct {
 	FreeReserve func() error
 	// PreviewKey signs the links to previews; nil where there are none.
 	PreviewKey []byte
+	// TrustedProxies are the networks of proxies in front of the edge: what they say of their clients in X-Forwarded fields
+	// is passed on to apps. What anybody else says there is not.
+	TrustedProxies []netip.Prefix
 	// Signal is told of every answer that was not what was asked for. It must return at once. nil where nobody listens.
 	Signal func(Signal)
 	// Record is told of every answer. It must return at once. nil where nobody listens.
@@ -84,7 +88,8 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 		ready: make(chan struct{}), kick: make(chan struct{}, 1),
 		damaged: found.damaged, unsaved: unsaved{of: found.blocked}, left: map[aplomb.SiteName]aplomb.Digest{},
 	}
-	first := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
+	e.shelf.apps = newTargets(lg, cfg.TrustedProxies)
+	first := &Table{apps: e.shelf.apps, hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
 	first.previews = &previews{key: cfg.PreviewKey, now: time.Now, shelf: e.shelf}
 	for _, r := range found.routes {
 		s, unread := e.shelf.site(r, nil)
@@ -102,6 +107,7 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 		lg.Error("edge state cannot be replaced", "site", name, "err", err)
 	}
 	e.shelf.trim(found.routes, nil)
+	e.shelf.apps.settle(first.sites, e.shelf)
 	e.swap(first)
 	e.wake()
 	return e, nil

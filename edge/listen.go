@@ -56,6 +56,8 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.serve(ctx, group, plain, nil)
 	e.serve(ctx, group, secure, cert)
 	group.Go(func() error { return e.keep(ctx) })
+	group.Go(func() error { return e.shelf.apps.run(ctx) })
+	defer e.shelf.apps.close()
 	close(e.ready)
 	return group.Wait()
 }

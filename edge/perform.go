@@ -25,6 +25,9 @@ func (e *Edge) Perform(ctx context.Context, in aplomb.Intent) (aplomb.Event, err
 	if in.Kind != aplomb.IntentRoute || in.Site != in.Route.Site.Name || in.Release != in.Route.Live {
 		return aplomb.Event{}, fmt.Errorf("perform %s: %w: intent and route do not belong together", in.ID, aplomb.ErrInternal)
 	}
+	if err := e.warmApps(ctx, in); err != nil {
+		return aplomb.Event{}, fmt.Errorf("perform %s: %w", in.ID, err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	table := e.table.Load()
@@ -177,6 +180,7 @@ func (e *Edge) settleAfter(before *site, next *Table) {
 		also = append(also, m)
 	}
 	e.shelf.trim(next.routes(), also)
+	e.shelf.apps.settle(next.sites, e.shelf)
 	e.wake()
 }
 

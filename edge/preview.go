@@ -127,10 +127,8 @@ func (t *Table) answerPreview(w http.ResponseWriter, r *http.Request, host aplom
 	kept, _ := as.route.Find(as.route.Live)
 	if _, as.live, as.unreadable = t.previews.shelf.load(kept.Manifest, true, near); as.unreadable != nil {
 		as.live = nil
-	}
-	if refused := check(r); refused.status != 0 {
-		t.out.refuse(w, r, host, refused)
-		return
+	} else {
+		as.apps = t.apps.routes(as.route.Site, as.live.app)
 	}
 	t.answer(w, r, as, host)
 }

@@ -18,6 +18,7 @@ type release struct {
 	manifest aplomb.Digest
 	// shared are the files that answer when the live release lacks them: hashed ones and code.
 	shared  []*entry
+	app     []aplomb.AppRoute
 	rules   *headerRules
 	workers []string
 }
@@ -31,6 +32,7 @@ type fileTable struct {
 	redirects *aplomb.RedirectMatcher // nil when there are none
 	rules     *headerRules
 	fallback  *entry
+	app       []aplomb.AppRoute
 	missing   map[string]*entry // 404.html by folder, "/" at the root
 	// headers and types hold what many entries have in common, so that they share it.
 	headers map[string]headerSet
@@ -73,11 +75,12 @@ func newRelease(manifest aplomb.Digest, m aplomb.Manifest, near []*fileTable) (*
 		missing: map[string]*entry{},
 		headers: map[string]headerSet{},
 		types:   map[string]string{},
+		app:     m.Settings.App,
 	}
 	if len(m.Redirects) > 0 {
 		t.redirects = aplomb.CompileRedirects(m.Redirects)
 	}
-	r := &release{manifest: manifest, rules: t.rules, workers: m.Workers}
+	r := &release{manifest: manifest, rules: t.rules, workers: m.Workers, app: m.Settings.App}
 	for _, f := range m.Files {
 		e := t.add(f, slices.Contains(m.Workers, f.Path), near)
 		if e.kind == aplomb.KindDocument && len(t.documents) < warmDocuments {

@@ -27,6 +27,7 @@ func (e *Edge) Remove(_ context.Context, in aplomb.Intent) (aplomb.Event, error)
 	e.unsaved.settle(in.Site)
 	delete(e.left, in.Site)
 	e.shelf.trim(next.routes(), slices.Collect(maps.Values(e.left)))
+	e.shelf.apps.settle(next.sites, e.shelf)
 	next.out.bodies.clear()
 	return aplomb.Event{At: time.Now(), Intent: in.ID, Done: []aplomb.Done{{What: "routing", MS: float64(time.Since(began).Microseconds()) / 1000}}}, nil
 }

@@ -35,8 +35,18 @@ func (t *Table) answer(w http.ResponseWriter, r *http.Request, site *site, host 
 	if site.rules != nil && t.answerByRule(w, r, site, host) {
 		return
 	}
+	if app := site.appFor(r); app != nil {
+		t.forward(w, r, site, host, app)
+		return
+	}
+	if refused := check(r); refused.status != 0 {
+		t.out.refuse(w, r, host, refused)
+		return
+	}
 	a := site.find(r, host)
 	switch a.kind {
+	case answerApp:
+		t.forward(w, r, site, host, site.lastApp())
 	case answerFile:
 		t.out.sendFile(w, r, host, a)
 	case answerMoved:
@@ -77,7 +87,7 @@ var (
 	noneLive     = refusal{http.StatusServiceUnavailable, CauseClient, "no release is live yet\n"}
 )
 
-// gate lets through what is clearly a request for a path of a known site, and refuses the rest.
+// gate lets through what is clearly a request to a known site, and refuses the rest.
 func (t *Table) gate(w http.ResponseWriter, r *http.Request) (*site, aplomb.Host, refusal) {
 	if r.ContentLength != 0 {
 		// A body on a static path is never read: the connection ends with the answer instead.
@@ -93,10 +103,10 @@ func (t *Table) gate(w http.ResponseWriter, r *http.Request) (*site, aplomb.Host
 	if s == nil {
 		return nil, "", misdirected
 	}
-	return s, host, check(r)
+	return s, host, refusal{}
 }
 
-// check refuses what no site answers.
+// check refuses what no file answers.
 func check(r *http.Request) refusal {
 	if len(r.RequestURI) > maxTarget {
 		return tooLong

@@ -18,6 +18,7 @@ const tableBudget = 200_000
 // the live ones and the next targets of a rollback the whole table. Safe for concurrent use.
 type shelf struct {
 	blobs blob.Reader
+	apps  *targets // nil where nothing is passed on to apps
 
 	mu       sync.Mutex // guards the rest
 	releases map[aplomb.Digest]*release
@@ -77,7 +78,7 @@ func (s *shelf) site(route aplomb.Route, before *site) (*site, []error) {
 			made.unreadable = fmt.Errorf("%s of %s: %w", live.ID, route.Site.Name, err)
 			unread = append(unread, made.unreadable)
 		} else {
-			made.live = t
+			made.live, made.apps = t, s.apps.routes(route.Site, t.app)
 			near = append(near, t)
 		}
 	} else if route.Live != "" {

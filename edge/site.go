@@ -13,6 +13,7 @@ type site struct {
 	route aplomb.Route
 	live  *fileTable // nil until a release is live, and when its manifest cannot be read
 	union *union
+	apps  []*appRoute // the ways to the app behind, the longest prefix first
 	rules *siteRules
 	// unreadable says why live is nil although the route has a live release.
 	unreadable error
@@ -29,6 +30,7 @@ const (
 	answerGone                       // the same with 410
 	answerBadPath                    // the path is one that no file can have
 	answerNoLive                     // nothing is live, or it cannot be read
+	answerApp                        // what no file answers goes to the app
 )
 
 // answer is what a request gets.
@@ -104,6 +106,9 @@ func (s *site) findRest(r *http.Request, host aplomb.Host) answer {
 	}
 	if moved {
 		return answer{kind: answerMoved, status: http.StatusTemporaryRedirect, to: location(to, r.URL.RawQuery)}
+	}
+	if s.lastApp() != nil {
+		return answer{kind: answerApp}
 	}
 	if s.live.fallback != nil && isNavigation(r) {
 		return s.under(s.live.fallback, host, path)

@@ -15,6 +15,7 @@ type Table struct {
 	hosts map[aplomb.Host]*site
 	sites map[aplomb.SiteName]*site
 	out   *sender
+	apps  *targets
 	// previews answers for hosts that are no site's own; nil where there are none.
 	previews *previews
 }
@@ -23,7 +24,8 @@ type Table struct {
 // live release's manifest cannot be read.
 func NewTable(lg *slog.Logger, blobs blob.Reader, routes ...aplomb.Route) (*Table, error) {
 	s := newShelf(blobs)
-	t := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, blobs, nil)}
+	s.apps = newTargets(lg, nil)
+	t := &Table{hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, blobs, nil), apps: s.apps}
 	for _, r := range routes {
 		made, _ := s.site(r, nil)
 		if made.unreadable != nil {
@@ -45,6 +47,7 @@ func (t *Table) with(s *site) (*Table, error) {
 		hosts: make(map[aplomb.Host]*site, len(t.hosts)+len(s.route.Site.Hosts)),
 		sites: make(map[aplomb.SiteName]*site, len(t.sites)+1),
 		out:   t.out,
+		apps:  t.apps,
 
 		previews: t.previews,
 	}
