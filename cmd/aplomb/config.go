@@ -25,11 +25,18 @@ type settings struct {
 	Hashed       []string `toml:"hashed"`
 	CleanURLs    *bool    `toml:"clean_urls"`
 	AllowSecrets []string `toml:"allow_secrets"`
+
+	App []aplomb.AppRoute `toml:"app"`
 }
 
 // settingKeys returns the keys of aplomb.toml, in the order in which people read them.
 func settingKeys() []string {
-	return []string{"site", "hosts", "dir", "framework", "fallback", "hashed", "clean_urls", "allow_secrets"}
+	return []string{"site", "hosts", "dir", "framework", "fallback", "hashed", "clean_urls", "allow_secrets", "app"}
+}
+
+// appKeys are the keys of an [[app]] table.
+func appKeys() []string {
+	return []string{"app.path", "app.to", "app.health", "app.strip_prefix", "app.timeout"}
 }
 
 // config is aplomb.toml as found, or the zero value with the folder that was looked in.
@@ -65,7 +72,7 @@ func parseConfig(file string, data []byte) (config, error) {
 		return config{}, fmt.Errorf("resolve %s: %w", file, err)
 	}
 	cfg := config{file: file, base: filepath.Dir(abs)}
-	if cfg.lines, err = decodeTOML(filepath.Base(file), data, &cfg.settings, settingKeys()); err != nil {
+	if cfg.lines, err = decodeTOML(filepath.Base(file), data, &cfg.settings, append(settingKeys(), appKeys()...)); err != nil {
 		return config{}, err
 	}
 	if cfg.Site != "" {
@@ -88,11 +95,17 @@ func parseConfig(file string, data []byte) (config, error) {
 	if filepath.IsAbs(cfg.Dir) || cfg.Dir != "" && !filepath.IsLocal(cfg.Dir) {
 		return config{}, cfg.badValue("dir", errors.New("the folder must be inside the project"))
 	}
+	for i := range cfg.App {
+		if err := aplomb.CheckApp(cfg.App[:i+1]); err != nil {
+			return config{}, cfg.badValue(fmt.Sprintf("app.%d", i+1), err)
+		}
+	}
 	return cfg, nil
 }
 
 func (c config) badValue(key string, err error) error {
 	line := c.lines[key]
+	key, _, _ = strings.Cut(key, ".")
 	return aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s:%d: %s cannot be used", filepath.Base(c.file), line, key),
 		err.Error(), fmt.Sprintf("correct line %d of %s", line, c.file)).Because(err)
 }

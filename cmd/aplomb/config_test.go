@@ -30,6 +30,9 @@ func TestAMistakeInTheFileIsShownWithLineAndColumn(t *testing.T) {
 		{"bad host", "hosts = [\"a b\"]\n", "aplomb.toml:1"},
 		{"bad framework", "framework = \"vitte\"\n", "aplomb.toml:1"},
 		{"dir climbs", "dir = \"../other\"\n", "aplomb.toml:1"},
+		{"app leads nowhere", "site = \"a\"\n[[app]]\npath = \"/\"\nto = [\"127.0.0.1:1\"]\n\n[[app]]\npath = \"/api\"\n", "aplomb.toml:6: app "},
+		{"app twice", "[[app]]\npath = \"/\"\nto = [\"127.0.0.1:1\"]\n[[app]]\npath = \"/\"\nto = [\"127.0.0.1:2\"]\n", "aplomb.toml:4: app "},
+		{"app with a key that is not known", "[[app]]\npath = \"/\"\ntoo = [\"127.0.0.1:1\"]\n", "aplomb.toml:3:1: there is no setting \"app.too\""},
 		{"dir absolute", "site=\"a\"\ndir = \"/srv\"\n", "aplomb.toml:2"},
 	}
 	for _, c := range cases {
@@ -52,16 +55,29 @@ fallback = "none"
 hashed = ["/static/**"]
 clean_urls = false
 allow_secrets = ["/.env.example"]
+
+[[app]]
+path = "/api"
+to = ["127.0.0.1:3000", "unix:/run/shop.sock"]
+health = "/up"
+strip_prefix = true
+timeout = 5
+[[app]]
+path = "/"
+to = ["127.0.0.1:3001"]
 `
 	cfg, err := parseConfig("aplomb.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{"site": 1, "hosts": 2, "dir": 4, "framework": 5, "fallback": 6, "hashed": 7, "clean_urls": 8, "allow_secrets": 9}
+	want := map[string]int{"site": 1, "hosts": 2, "dir": 4, "framework": 5, "fallback": 6, "hashed": 7, "clean_urls": 8, "allow_secrets": 9, "app": 11}
 	for _, key := range settingKeys() {
 		if cfg.lines[key] != want[key] {
 			t.Errorf("line of %s = %d, want %d", key, cfg.lines[key], want[key])
 		}
+	}
+	if a := cfg.App; len(a) != 2 || a[0].Path != "/api" || len(a[0].To) != 2 || a[0].Health != "/up" || !a[0].StripPrefix || a[0].Timeout != 5 || a[1].Path != "/" {
+		t.Errorf("app = %+v", cfg.App)
 	}
 	if len(cfg.Hosts) != 2 || cfg.CleanURLs == nil || *cfg.CleanURLs || cfg.Dir != "dist" || len(cfg.AllowSecrets) != 1 || cfg.Fallback != "none" || cfg.Hashed[0] != "/static/**" {
 		t.Errorf("settings = %+v", cfg.settings)

@@ -185,7 +185,7 @@ func (d *deployment) ask(ctx context.Context) (release.Upload, error) {
 	}
 	d.request = release.UploadRequest{
 		Site: site, Hosts: hosts, Files: d.files.files, Note: d.flags.note, NoLive: d.flags.noLive,
-		Settings:     aplomb.Settings{Framework: framework, Hashed: d.cfg.Hashed, Fallback: d.cfg.Fallback, CleanURLs: d.cfg.CleanURLs},
+		Settings:     aplomb.Settings{Framework: framework, Hashed: d.cfg.Hashed, Fallback: d.cfg.Fallback, CleanURLs: d.cfg.CleanURLs, App: d.cfg.App},
 		AllowSecrets: slices.Concat(d.cfg.AllowSecrets, d.flags.allow),
 		AllowChanged: d.flags.allowChanged,
 	}

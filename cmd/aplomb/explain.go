@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"aplomb"
 )
 
 func (c *call) configCommand() *cobra.Command {
@@ -87,6 +89,7 @@ func (c *call) explain(cfg config) []explained {
 		row("hashed", has("hashed"), cfg.Hashed, nil, false, []string{}),
 		row("clean_urls", has("clean_urls"), cfg.CleanURLs, nil, false, true),
 		row("allow_secrets", has("allow_secrets"), cfg.AllowSecrets, nil, false, []string{}),
+		row("app", has("app"), cfg.App, nil, false, []aplomb.AppRoute{}),
 		c.explainFlag("api", "APLOMB_API", c.flags.api, explained{"api", "", "default", "default"}),
 		c.explainFlag("actor", "APLOMB_ACTOR", c.flags.actor, explained{"actor", c.actor(), "default", "your user name"}),
 	}
@@ -122,6 +125,8 @@ func unsetMeaning(key string) string {
 		return "name it: aplomb deploy DIR"
 	case "framework":
 		return "told by the names of the built files"
+	case "app":
+		return "the files alone"
 	case "fallback":
 		return "index.html where it is the only document and there is no 404.html"
 	}
@@ -136,6 +141,12 @@ func valueText(v any) string {
 			quoted[i] = strconv.Quote(s)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
+	case []aplomb.AppRoute:
+		ways := make([]string, len(v))
+		for i, r := range v {
+			ways[i] = r.Path + " → " + strings.Join(r.To, ", ")
+		}
+		return "[" + strings.Join(ways, "; ") + "]"
 	case *bool:
 		return strconv.FormatBool(*v)
 	case string:

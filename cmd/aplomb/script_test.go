@@ -33,7 +33,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakless{m}, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain})
+	testscript.Main(leakless{m}, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain, "app": appMain})
 }
 
 // leakless runs the tests and fails when a goroutine is left.

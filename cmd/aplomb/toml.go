@@ -55,19 +55,29 @@ func caret(data []byte, row, column, length int) string {
 	return number + line + "\n" + strings.Repeat(" ", len(number)+column-1) + strings.Repeat("^", max(1, length))
 }
 
-// keyLines returns the line of each top-level key of a document that was decoded already.
+// keyLines returns the line of each top-level key of a document that was decoded already. Of tables it is that of the first
+// of a name; the second [[app]] stands under "app.2".
 func keyLines(data []byte) map[string]int {
 	lines := map[string]int{}
 	var p unstable.Parser
 	p.Reset(data)
+	inTable, tables := false, map[string]int{}
 	for p.NextExpression() {
 		e := p.Expression()
-		if e.Kind != unstable.KeyValue {
+		table := e.Kind == unstable.Table || e.Kind == unstable.ArrayTable
+		inTable = inTable || table
+		if !table && (inTable || e.Kind != unstable.KeyValue) {
 			continue
 		}
 		if key := e.Key(); key.Next() {
 			node := key.Node()
-			lines[string(node.Data)] = p.Shape(node.Raw).Start.Line
+			name, line := string(node.Data), p.Shape(node.Raw).Start.Line
+			if tables[name]++; tables[name] == 1 {
+				lines[name] = line
+			}
+			if table {
+				lines[fmt.Sprintf("%s.%d", name, tables[name])] = line
+			}
 		}
 	}
 	return lines
