@@ -2,14 +2,15 @@ package aplomb
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
 // CheckFiles reports the first file that cannot be part of a release, as an *Error that names it: a path that is not a
-// plain absolute path, that is reserved, that stands there twice, that differs from another in case only or is also the
-// folder of another, a size that cannot be, and whatever exceeds l.
+// plain absolute path, that is reserved, that holds characters that do not show, that stands there twice, that differs from
+// another in case or in the composing of letters only or is also the folder of another, a size that cannot be, and whatever exceeds l.
 func CheckFiles(files []File, l Limits) error {
 	if len(files) == 0 {
 		return NewError(CodeManifest, "the upload has no files", "a release serves at least one file",
@@ -81,6 +82,9 @@ func pathProblem(path string) string {
 			return fmt.Sprintf("the name contains the control character %U", r)
 		}
 	}
+	if why := invisibleProblem(path); why != "" {
+		return why
+	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		switch segment {
 		case "":
@@ -104,23 +108,30 @@ func reserved(path string) bool {
 	return len(path) == name || path[name] == '/'
 }
 
-// checkClashes finds two files that a case-insensitive file system, or any file system, could not hold side by side.
+// checkClashes finds two files that a case-insensitive file system, one that composes letters in its own way, or any file
+// system, could not hold side by side.
 func checkClashes(files []File) error {
-	folded := make([]string, len(files))
+	if err := checkClashesBy(files, fold); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(files, func(f File) bool { return !isASCII(f.Path) }) {
+		return nil
+	}
+	return checkClashesBy(files, newParts().sameText)
+}
+
+// checkClashesBy finds two files of which the second could not stand beside the first where names are one by key.
+func checkClashesBy(files []File, key func(string) string) error {
+	names := make([]string, len(files))
 	byName := make(map[string]int, len(files))
 	for i, f := range files {
-		folded[i] = fold(f.Path)
-		j, taken := byName[folded[i]]
-		if !taken {
-			byName[folded[i]] = i
-			continue
+		names[i] = key(f.Path)
+		if j, taken := byName[names[i]]; taken {
+			return clashError(f.Path, twinProblem(f.Path, files[j].Path))
 		}
-		if files[j].Path == f.Path {
-			return clashError(f.Path, "the path stands in the list twice")
-		}
-		return clashError(f.Path, fmt.Sprintf("it differs from %s only in upper and lower case", shown(files[j].Path)))
+		byName[names[i]] = i
 	}
-	for i, name := range folded {
+	for i, name := range names {
 		for end := strings.LastIndexByte(name, '/'); end > 0; end = strings.LastIndexByte(name[:end], '/') {
 			if j, is := byName[name[:end]]; is {
 				return clashError(files[j].Path, fmt.Sprintf("it is also the folder of %s", shown(files[i].Path)))

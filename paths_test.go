@@ -53,6 +53,32 @@ func TestPathsThatCannotBeServedAreRefusedByName(t *testing.T) {
 		{[]string{"/a", "/a/b"}, CodePath, "/a"},
 		{[]string{"/a/b", "/A"}, CodePath, "/A"},
 		{[]string{"/a/b/c/d", "/a/b"}, CodePath, "/a/b"},
+		{[]string{"/photo\u202egpj.exe"}, CodePath, `"/photo\u202egpj.exe" cannot be servedthe name contains U+202E, which does not show`},
+		{[]string{"/a\u2066b"}, CodePath, `"/a\u2066b"`},
+		{[]string{"/a\u200eb"}, CodePath, `"/a\u200eb"`},
+		{[]string{"/\u061cا"}, CodePath, "U+061C"},
+		{[]string{"/a\u200bb.js"}, CodePath, `"/a\u200bb.js"`},
+		{[]string{"/a\u200db.js"}, CodePath, `"/a\u200db.js"`},
+		{[]string{"/\u200cمی"}, CodePath, "U+200C"},
+		{[]string{"/日\u200d本"}, CodePath, "U+200D"},
+		{[]string{"/a\u00adb"}, CodePath, `"/a\u00adb"`},
+		{[]string{"/\ufeffa"}, CodePath, `"/\ufeffa"`},
+		{[]string{"/a\u2028b"}, CodePath, `"/a\u2028b"`},
+		{[]string{"/a\u3164b"}, CodePath, "U+3164"},
+		{[]string{"/a\u034fb"}, CodePath, "U+034F"},
+		{[]string{"/a\U000e0061b"}, CodePath, "U+E0061"},
+		{[]string{"/می\u200cخواهم.html", "/👩\u200d💻.svg", "/❤\ufe0f\u200d🔥.svg", "/क्\u200dष", "/עברית", "/\u0600١"}, "", ""},
+		{[]string{"/caf\u00e9.html", "/cafe\u0301.html"}, CodePath, `/cafe\u0301.html and /caf\u00e9.html`},
+		{[]string{"/CAF\u00c9", "/cafe\u0301"}, CodePath, "NFC and NFD"},
+		{[]string{"/\u1e69", "/s\u0307\u0323"}, CodePath, "NFC and NFD"},
+		{[]string{"/s\u0323\u0307", "/s\u0307\u0323"}, CodePath, "NFC and NFD"},
+		{[]string{"/\u212b", "/A\u030a"}, CodePath, "NFC and NFD"},
+		{[]string{"/\uac01", "/\u1100\u1161\u11a8"}, CodePath, "NFC and NFD"},
+		{[]string{"/が", "/か\u3099"}, CodePath, "NFC and NFD"},
+		{[]string{"/\ufa19", "/\u795e"}, CodePath, "NFC and NFD"},
+		{[]string{"/a;", "/a\u037e"}, CodePath, "NFC and NFD"},
+		{[]string{"/\u00e9", "/e\u0301/x"}, CodePath, "folder of"},
+		{[]string{"/\u00e9/a", "/e\u0301/b", "/e", "/è", "/αί", "/άι", "/ﬁ", "/fi"}, "", ""},
 		{[]string{long}, CodeLimit, long[:50]},
 		{[]string{strings.Repeat("/a", 32)}, "", ""},
 		{[]string{strings.Repeat("/a", 33)}, CodeLimit, "/a/a"},
@@ -132,6 +158,21 @@ func FuzzCheckFiles(f *testing.F) {
 			t.Fatalf("error without its parts, or not printable: %q", fmt.Sprint(err))
 		}
 	})
+}
+
+// TestEveryCharacterIsToldByItsParts: whatever is made of others is the same text as these are.
+func TestEveryCharacterIsToldByItsParts(t *testing.T) {
+	t.Parallel()
+	p := newParts()
+	if len(p) != 2061 {
+		t.Errorf("%d characters have parts, want the 2061 of the database", len(p))
+	}
+	for r, of := range p {
+		apart := strings.TrimRight(string(of[:]), "\x00")
+		if p.decomposed(string(r)) != p.decomposed(apart) || strings.ContainsRune(p.decomposed(string(r)), r) {
+			t.Errorf("%q is not told to be %q", r, apart)
+		}
+	}
 }
 
 func BenchmarkCheckFiles(b *testing.B) {

@@ -78,10 +78,19 @@ func secretName(base string) bool {
 	return false
 }
 
+// KeyProbeBytes is how much of a file's beginning LooksLikePrivateKey is to be given: a key may stand within the first
+// 64 KiB, behind whatever else, and its body behind it.
+const KeyProbeBytes = 64<<10 + 4<<10
+
 // LooksLikePrivateKey reports whether the first bytes of a file hold a private key in text form: the line that begins
-// one, followed by what can be a key. A script that only mentions the line does not count. Give it some kilobytes.
+// one, and lines of base64 behind it. A script that only has the line, and puts a key behind it when it runs, does not
+// count.
 func LooksLikePrivateKey(head []byte) bool {
-	if bytes.HasPrefix(head, []byte("PuTTY-User-Key-File-")) {
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) { // UTF-16, as some shells write
+		head = bytes.ReplaceAll(head[2:], []byte{0}, nil)
+	}
+	head = bytes.TrimPrefix(head, []byte("\ufeff"))
+	if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("PuTTY-User-Key-File-")) {
 		return true
 	}
 	for {
@@ -95,32 +104,73 @@ func LooksLikePrivateKey(head []byte) bool {
 			continue
 		}
 		isKey := bytes.HasSuffix(label, []byte("PRIVATE KEY")) || bytes.HasSuffix(label, []byte("PRIVATE KEY BLOCK"))
-		if isKey && beginsKey(head[len(label)+len("-----"):]) {
+		if isKey && isKeyBody(head[len(label)+len("-----"):]) {
 			return true
 		}
 	}
 }
 
-// beginsKey reports whether text can be the body of a key: base64 or a header line after a line's end, which in JSON
-// and in environment files is written "\n". A body that is cut off at once counts: what follows is not known.
-func beginsKey(text []byte) bool {
-	body := bytes.TrimLeft(text, " \t\r\n")
-	for bytes.HasPrefix(body, []byte(`\n`)) || bytes.HasPrefix(body, []byte(`\r`)) {
-		body = bytes.TrimLeft(body[2:], " \t\r\n")
+// The least that a private key has: the shortest kind has one line of 64 characters.
+const (
+	keyLine = 40
+	keyBody = 60
+)
+
+// isKeyBody reports whether text begins with the lines of a key, behind the header lines that some kinds have.
+func isKeyBody(text []byte) bool {
+	total, longest := 0, 0
+	for total < keyBody || longest < keyLine {
+		text = skipBetweenKeyLines(text)
+		n := 0
+		for n < len(text) && isBase64(text[n]) {
+			n++
+		}
+		switch {
+		case n < len(text) && (text[n] == '-' || text[n] == ':') && total == 0: // a header: "DEK-Info: AES-128-CBC,…"
+			rest, ok := skipKeyHeader(text)
+			if !ok {
+				return false
+			}
+			text = rest
+			continue
+		case n == 0:
+			return false
+		}
+		total, longest = total+n, max(longest, n)
+		text = text[n:]
 	}
-	if len(body) == 0 {
-		return true
-	}
-	for _, header := range []string{"Proc-Type:", "Version:", "Comment:", "DEK-Info:"} {
-		if bytes.HasPrefix(body, []byte(header)) {
-			return true
+	return true
+}
+
+// skipBetweenKeyLines skips what stands between two lines of a key: a line's end, which in JSON and in environment files
+// is written "\n", and in code also what joins two strings.
+func skipBetweenKeyLines(text []byte) []byte {
+	for {
+		switch {
+		case bytes.HasPrefix(text, []byte(`\n`)), bytes.HasPrefix(text, []byte(`\r`)):
+			text = text[2:]
+		case len(text) > 0 && strings.IndexByte(" \t\r\n\\\"'`,", text[0]) >= 0:
+			text = text[1:]
+		case bytes.HasPrefix(text, []byte("+ ")), bytes.HasPrefix(text, []byte("+\"")), bytes.HasPrefix(text, []byte("+'")),
+			bytes.HasPrefix(text, []byte("+\n")), bytes.HasPrefix(text, []byte("+\r")):
+			text = text[1:]
+		default:
+			return text
 		}
 	}
-	n := 0
-	for n < len(body) && isBase64(body[n]) {
-		n++
+}
+
+// skipKeyHeader skips one header line.
+func skipKeyHeader(text []byte) ([]byte, bool) {
+	name, _, ok := bytes.Cut(text[:min(len(text), 32)], []byte(": "))
+	if !ok || len(name) == 0 || bytes.ContainsAny(name, " \r\n\\\"") {
+		return nil, false
 	}
-	return n >= 24 || n > 0 && n == len(body)
+	end := bytes.IndexAny(text[:min(len(text), 200)], "\n\\")
+	if end < 0 {
+		return nil, false
+	}
+	return text[end:], true
 }
 
 func isBase64(c byte) bool {

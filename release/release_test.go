@@ -557,7 +557,7 @@ func TestUploadsAreRefusedByName(t *testing.T) {
 	secret := front("two")
 	secret["/.env"] = "KEY=1"
 	key := front("two")
-	key["/notes.txt"] = "-----BEGIN RSA PRIVATE KEY-----\nabc"
+	key["/notes.txt"] = "-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("MIIEvQIBADANBgkq", 4)
 	for _, c := range []struct {
 		name  string
 		files map[string]string

@@ -35,7 +35,8 @@ type upload struct {
 	want     map[aplomb.Digest]int64 // what is still missing
 	fresh    map[aplomb.Digest]bool  // what has arrived
 	received Received
-	keys     []aplomb.Digest // small files that begin like a private key
+	keys     []aplomb.Digest // files that hold a private key
+	head     []byte          // room for a probe
 	sent     time.Duration
 	lastByte time.Time
 }
@@ -267,7 +268,8 @@ func (m *Manager) Receive(ctx context.Context, id string, r io.Reader) (Received
 	if err == nil {
 		return u.received, nil
 	}
-	if !errors.Is(err, aplomb.ErrNoSpace) {
+	// What holds a key is not kept: kept files are not sent again, and so not looked at again.
+	if !errors.Is(err, aplomb.ErrNoSpace) && len(u.leaked()) == 0 {
 		if commit := u.batch.Commit(); commit != nil {
 			m.lg.Warn("what arrived of a broken upload is not kept", "site", u.d.name, "err", commit)
 		}
@@ -281,7 +283,8 @@ func (u *upload) put(ref blob.Ref, r io.Reader) error {
 	if !ok || size != ref.Size {
 		return aplomb.NewError(aplomb.CodeBlob, "the upload cannot be used", fmt.Sprintf("blob %s of %d bytes was not asked for", ref.Digest.Short(), ref.Size), "aplomb deploy again")
 	}
-	probe := &keyProbe{r: r}
+	probe := &keyProbe{r: r, head: u.head[:0]}
+	defer func() { u.head = probe.head }()
 	if err := u.batch.Put(ref, probe); err != nil {
 		return err
 	}
@@ -303,7 +306,7 @@ type keyProbe struct {
 
 func (p *keyProbe) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
-	if room := 64 - len(p.head); room > 0 {
+	if room := aplomb.KeyProbeBytes - len(p.head); room > 0 {
 		p.head = append(p.head, b[:min(n, room)]...)
 	}
 	return n, err
