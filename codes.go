@@ -58,6 +58,7 @@ const (
 	CodeHealthy     Code = "APL-5004"
 	CodeBackup      Code = "APL-5005"
 	CodeNewer       Code = "APL-5006"
+	CodeReadOnly    Code = "APL-5007"
 )
 
 // Codes lists every code with its kind and its title.
@@ -118,4 +119,5 @@ var Codes = map[Code]CodeText{
 	CodeHealthy:     {ErrRefused, "There is nothing to recover"},
 	CodeBackup:      {ErrInvalid, "The backup cannot be used"},
 	CodeNewer:       {ErrRefused, "The folder holds what a restore would take away"},
+	CodeReadOnly:    {ErrDegraded, "The data folder cannot be written"},
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,8 @@ type Server struct {
 	mu       sync.Mutex             // guards endpoint
 	endpoint Endpoint
 	files    []string // where the endpoint is written down
+
+	missing atomic.Pointer[[]error] // replaced as a whole: whoever asks never waits for a door
 }
 
 // door is a listener with the gates that every request through it passes.
@@ -114,10 +117,24 @@ func (s *Server) OpenSome() (missing []error) {
 	}
 	opened, missing := s.tryDoors()
 	s.doors = append(s.doors, opened...)
+	return s.lacks(missing)
+}
+
+// lacks writes down where the doors are, and publishes what is missing: doors, or the place where that is written down.
+func (s *Server) lacks(missing []error) []error {
 	if err := s.writeDown(); err != nil {
 		missing = append(missing, err)
 	}
+	s.missing.Store(&missing)
 	return missing
+}
+
+// Missing says which doors are not open now, and whether commands are not told where the others are.
+func (s *Server) Missing() []error {
+	if missing := s.missing.Load(); missing != nil {
+		return *missing
+	}
+	return nil
 }
 
 // tryDoors opens the doors that are shut, as far as it can.
@@ -180,16 +197,14 @@ func (s *Server) retry(ctx context.Context, g *errgroup.Group) {
 			return
 		case <-tick.C:
 		}
-		opened, _ := s.tryDoors()
+		opened, missing := s.tryDoors()
 		for _, d := range opened {
 			s.lg.Info("the API answers now", "at", d.listener.Addr().String())
 			s.doors = append(s.doors, d)
 			s.answer(ctx, g, d)
 		}
 		if len(opened) > 0 {
-			if err := s.writeDown(); err != nil {
-				s.lg.Error("where the API answers is not written down", "err", err)
-			}
+			s.lacks(missing)
 		}
 	}
 }

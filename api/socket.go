@@ -56,6 +56,7 @@ func listenSocket(dir string) (*socketListener, error) {
 	made, err := place(dir, fresh)
 	if err != nil {
 		l.Close()
+		os.Remove(filepath.Join(dir, fresh))
 		return nil, cannotListen(path, err)
 	}
 	return &socketListener{UnixListener: l, path: path, made: made}, nil

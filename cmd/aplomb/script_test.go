@@ -33,7 +33,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakless{m}, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain, "app": appMain})
+	testscript.Main(leakless{m}, map[string]func(){"aplomb": main, "get": getMain, "slowget": slowGetMain, "powerless": powerlessMain, "app": appMain})
 }
 
 // leakless runs the tests and fails when a goroutine is left.
@@ -74,7 +74,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "waitline": cmdWaitLine, "signal": cmdSignal, "ended": cmdEnded,
-			"exits": cmdExits, "mkfile": cmdMkfile, "mkcert": cmdMkcert, "flip": cmdFlip, "mkfifo": cmdMkfifo,
+			"exits": cmdExits, "mkfile": cmdMkfile, "mkcert": cmdMkcert, "flip": cmdFlip, "mkfifo": cmdMkfifo, "mklines": cmdMklines,
 		},
 	})
 }
@@ -244,6 +244,11 @@ func cmdMkfile(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Repeat([]byte("0123456789abcdef"), n/16), 0o644))
+}
+
+// mklines FILE LINE… writes a file of these lines.
+func cmdMklines(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(args[1:], "\n")+"\n"), 0o644))
 }
 
 func cmdMkfifo(ts *testscript.TestScript, _ bool, args []string) {

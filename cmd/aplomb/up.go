@@ -126,8 +126,7 @@ type house struct {
 	manager *release.Manager
 	api     *api.Server
 
-	// troubles are what could not be had at the start, while the sites are served all the same.
-	troubles []error
+	troubles troubles
 
 	previewKey []byte // nil where it could not be read or made
 	metrics    *metrics
@@ -154,50 +153,20 @@ func (c *call) openHouse(ctx context.Context, lg *slog.Logger, level *slog.Level
 	return h, nil
 }
 
-// settle finds the data folder and the machine's settings.
-func (h *house) settle(f upFlags) (err error) {
-	if h.dir == "" {
-		if h.dir, err = defaultDir(h.c.getenv); err != nil {
-			return err
-		}
-	}
-	if h.dir, err = filepath.Abs(h.dir); err != nil {
-		return fmt.Errorf("resolve the data folder: %w", err)
-	}
-	if h.machine, err = loadMachine(h.dir); err != nil {
-		if !h.hasServed() {
-			return err
-		}
-		h.machine = machineSettings{}
-		h.trouble(err)
-	}
-	h.machine = h.machine.over(f.machine)
-	return h.machine.check()
-}
-
-// hasServed reports whether the edge left anything to be served: then nothing but an address that cannot be listened on, or
-// another server of the same folder, keeps this one from serving it.
-func (h *house) hasServed() bool {
-	files, err := filepath.Glob(filepath.Join(h.dir, "state", "*"))
-	return err == nil && len(files) > 0
-}
-
-// trouble notes that something is not as it should be, and goes on.
-func (h *house) trouble(err error) {
-	h.troubles = append(h.troubles, err)
-	h.lg.Error("the sites are served, not all else works", "err", err)
-}
-
 // openFolder makes the data folder and keeps other processes out of it.
 func (h *house) openFolder(context.Context) error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return aplomb.NewError(aplomb.CodeNoFolder, fmt.Sprintf("the data folder %s cannot be made", h.dir), reasonOf(err), "name another one: aplomb up --dir DIR").Because(err)
 	}
 	lock, err := journal.Lock(h.dir, "aplomb up")
-	if err != nil {
+	switch {
+	case err == nil:
+		h.parts.opened("lock", lock.Close)
+		return nil
+	case isLocked(err) || !h.hasServed():
 		return err
 	}
-	h.parts.opened("lock", lock.Close)
+	h.trouble(readOnly(err.Error(), "look at "+filepath.Join(h.dir, "lock")+", and start again").Because(err)) // the blobs have their own lock
 	return nil
 }
 
@@ -214,7 +183,11 @@ func (h *house) openBlobs(context.Context) (err error) {
 		default: // the log has it; the timeline gets the first few hundred
 		}
 	}}
-	if h.blobs, err = blob.Open(h.lg, filepath.Join(h.dir, "blobs"), cfg); err != nil {
+	h.blobs, err = blob.Open(h.lg, filepath.Join(h.dir, "blobs"), cfg)
+	if errors.Is(err, aplomb.ErrRefused) {
+		return aplomb.NewError(aplomb.CodeLocked, fmt.Sprintf("the data folder %s is in use", h.dir), err.Error(), "aplomb status (it serves already), or use another folder with --dir").Because(err)
+	}
+	if err != nil {
 		return fmt.Errorf("open the blob store: %w", err)
 	}
 	h.parts.opened("blobs", h.blobs.Close)
@@ -222,7 +195,7 @@ func (h *house) openBlobs(context.Context) (err error) {
 		if !h.hasServed() {
 			return fmt.Errorf("open the blob store: %w", err)
 		}
-		h.troubles = append(h.troubles, err)
+		h.trouble(readOnly(err.Error(), fmt.Sprintf("make %s a folder that this user can write, and start again", filepath.Join(h.dir, "blobs"))).Because(err))
 	}
 	return nil
 }
@@ -237,7 +210,7 @@ func (h *house) freeReserve() error {
 
 func (h *house) openEdge(context.Context) (err error) {
 	if h.previewKey, err = previewKey(h.dir); err != nil {
-		h.lg.Error("no previews", "err", err)
+		h.trouble(readOnly(fmt.Sprintf("there are no previews: %v", err), "look at "+filepath.Join(h.dir, previewKeyName)+", and start again").Because(err))
 	}
 	h.edge, err = edge.Open(h.lg, edge.Config{
 		Listen: h.machine.Listen, ListenTLS: h.machine.ListenTLS, CertFile: h.machine.Cert, KeyFile: h.machine.Key,
@@ -283,6 +256,7 @@ func (h *house) openManager(ctx context.Context) error {
 		Performers:  map[aplomb.IntentKind]release.Performer{aplomb.IntentRoute: h.edge.Perform, aplomb.IntentRemove: h.edge.Remove},
 		Served:      h.edge.Routes,
 		Unsaved:     h.edge.Unsaved,
+		Missing:     h.missing,
 		FreeReserve: h.freeReserve,
 		PreviewKey:  h.previewKey,
 		Space:       h.space,
@@ -361,8 +335,9 @@ func (h *house) openAPI(context.Context) error {
 		return missing[0]
 	}
 	for _, err := range missing {
-		h.trouble(err)
+		h.lg.Error("the sites are served, a door is missing", "err", err)
 	}
+	h.troubles.watch(h.api.Missing)
 	h.parts.start("api", false, h.api.Run)
 	return nil
 }
@@ -374,7 +349,7 @@ func isLocked(err error) bool {
 
 // readyLine is what scripts wait for.
 func (h *house) readyLine() string {
-	if len(h.manager.Degraded()) > 0 || h.journal == nil || len(h.troubles) > 0 {
+	if len(h.manager.Degraded()) > 0 || h.journal == nil || len(h.edge.Unsaved()) > 0 || len(h.allTroubles()) > 0 {
 		return "READY degraded"
 	}
 	return "READY"
@@ -397,7 +372,5 @@ func (c *call) sayUp(h *house) {
 	for _, d := range h.edge.Damaged() {
 		c.say("damaged: " + d)
 	}
-	for _, err := range h.troubles {
-		c.say(sentence(asError(err).What+": "+asError(err).Why) + " The sites are served.")
-	}
+	c.sayTroubles(h)
 }
