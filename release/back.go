@@ -54,9 +54,12 @@ func (m *Manager) Undo(ctx context.Context, ask Ask, site aplomb.SiteName, act i
 	return back, d.tell(err)
 }
 
-// rollback tries the targets in their order until the edge is on one.
+// rollback tries the targets in their order until the edge is on one. Where there is none left but such as have an app that
+// does not answer, the newest of these is taken all the same: what is live now was called worse.
 func (d *driver) rollback(ctx context.Context, ask Ask, begun time.Time) (Back, error) {
 	ev := aplomb.Event{Kind: aplomb.EventRollback, At: begun, Actor: ask.Actor, Why: ask.Why}
+	var cold []aplomb.ReleaseID
+	defer func() { d.cold = false }()
 	for {
 		if d.catchUp(ctx) != nil {
 			return d.rollbackUnrecorded(ctx, ev, begun)
@@ -72,6 +75,11 @@ func (d *driver) rollback(ctx context.Context, ask Ask, begun time.Time) (Back, 
 		case errors.Is(err, errFailed) && len(o.Commands) > 0:
 			d.m.lg.Warn("rollback target skipped", "site", d.name, "release", o.Commands[0].Release, "err", err)
 			ev.Releases = append(ev.Releases, o.Commands[0].Release)
+			if isCode(err, aplomb.CodeAppCold) {
+				cold = append(cold, o.Commands[0].Release)
+			}
+		case len(cold) > 0 && !d.cold && isCode(err, aplomb.CodeNoTarget):
+			d.cold, ev.Releases = true, without(ev.Releases, cold)
 		case refusal(err):
 			return Back{}, err
 		case d.movedTo(o):
@@ -84,6 +92,17 @@ func (d *driver) rollback(ctx context.Context, ask Ask, begun time.Time) (Back, 
 			return d.rollbackUnrecorded(ctx, ev, begun)
 		}
 	}
+}
+
+// isCode reports whether an error has the code.
+func isCode(err error, code aplomb.Code) bool {
+	e, ok := errors.AsType[*aplomb.Error](err)
+	return ok && e.Code == code
+}
+
+// without returns the releases that are not among others.
+func without(ids, others []aplomb.ReleaseID) []aplomb.ReleaseID {
+	return slices.DeleteFunc(slices.Clone(ids), func(id aplomb.ReleaseID) bool { return slices.Contains(others, id) })
 }
 
 // goOn settles what is left after an act; the act stands whatever becomes of it.
@@ -151,20 +170,27 @@ func (d *driver) rollbackUnrecorded(ctx context.Context, ev aplomb.Event, begun 
 	if !ok {
 		return Back{}, noTargetUnrecorded(d.name, "the edge does not serve it")
 	}
-	skip := ev.Releases
+	skip, cold, last := ev.Releases, []aplomb.ReleaseID(nil), false
 	for {
 		next, ok := takeBack(served, ev, skip)
+		if !ok && len(cold) > 0 && !last {
+			last, skip = true, without(skip, cold)
+			continue
+		}
 		if !ok {
 			return Back{}, noTargetUnrecorded(d.name, fmt.Sprintf("%s is the only release left that visitors have seen and that was not withdrawn", served.Live))
 		}
 		in := aplomb.Intent{
 			ID: fmt.Sprintf("%s.%d.unrecorded.%s", d.name, served.Head.N, next.Live), Kind: aplomb.IntentRoute, Site: d.name,
-			Release: next.Live, From: served.Live, Urgent: true, Route: next,
+			Release: next.Live, From: served.Live, Urgent: true, Cold: last, Route: next,
 		}
 		done, err := d.m.cfg.Performers[in.Kind](ctx, in)
 		if err != nil {
 			d.m.lg.Warn("rollback target skipped", "site", d.name, "release", next.Live, "err", err)
 			skip = append(slices.Clone(skip), next.Live)
+			if isCode(err, aplomb.CodeAppCold) {
+				cold = append(cold, next.Live)
+			}
 			continue
 		}
 		if d.degraded == nil {

@@ -42,6 +42,7 @@ type driver struct {
 	took       []phases        // of the newest deploys
 	done       []aplomb.Done   // parts of the act performed last
 	unsaved    bool            // the edge could not write its state then: a restart would serve the route before
+	cold       bool            // a release whose app does not answer is taken too: no other is left
 	urgent     bool            // the task that runs takes visitors back: what it records may use the space kept for that
 	sent       sentURLs
 
@@ -291,7 +292,7 @@ func (d *driver) perform(ctx context.Context, in aplomb.Intent) error {
 	if !ok {
 		return fmt.Errorf("no performer for %s: %w", in.Kind, aplomb.ErrInternal)
 	}
-	in.Route = d.state.Route(d.head)
+	in.Route, in.Cold = d.state.Route(d.head), d.cold
 	ev, err := do(ctx, in)
 	if err != nil {
 		d.m.lg.Error("intent failed", "site", d.name, "intent", in.ID, "err", err)

@@ -47,7 +47,7 @@ func (e *fakeEdge) notSaved() map[aplomb.SiteName]error {
 func (e *fakeEdge) perform(_ context.Context, in aplomb.Intent) (aplomb.Event, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.refuse[in.Release]; err != nil {
+	if err := e.refuse[in.Release]; err != nil && !(in.Cold && isCode(err, aplomb.CodeAppCold)) {
 		return aplomb.Event{}, err
 	}
 	old, has := e.routes[in.Site]
