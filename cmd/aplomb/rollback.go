@@ -76,6 +76,9 @@ func (c *call) back(ctx context.Context, what string, do func(context.Context, *
 		return nil
 	}
 	c.tell(backText(b, c.now().Sub(began))...)
+	if slices.Contains(b.Pending, "edge-state") {
+		c.tell("A restart of the server would serve what was before: the edge could not write its state, and tries again. Next: aplomb status" + c.siteFlag(b.Site))
+	}
 	if b.Recorded {
 		c.tell("Undo: aplomb undo" + c.siteFlag(b.Site))
 	} else {
