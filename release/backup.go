@@ -2,14 +2,15 @@ package release
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"aplomb"
 	"aplomb/blob"
 	"aplomb/ledger"
+	"aplomb/rollout"
 )
 
 // Hold keeps every stored byte where it is until the function it returns is called: meanwhile neither Collect nor Forget
@@ -24,6 +25,7 @@ func (m *Manager) Hold(ctx context.Context) (letGo func(), err error) {
 
 // Kept is what a site's records say has to be kept.
 type Kept struct {
+	// Live is what visitors get where this state is restored: see Restored.
 	Live     aplomb.ReleaseID
 	Removed  bool
 	Releases []KeptBytes // by number
@@ -46,7 +48,7 @@ func (m *Manager) Kept(snap ledger.Snapshot, now time.Time) (Kept, error) {
 	if err != nil {
 		return Kept{}, fmt.Errorf("read the records: %w", err)
 	}
-	out := Kept{Live: s.Live, Removed: s.Removed}
+	out := Kept{Live: settled(s).Route(snap.Head).Live, Removed: s.Removed}
 	gone := goneOf(s.Site)
 	for _, r := range s.Releases {
 		if r.Collected && (r.LastLive.IsZero() || now.Sub(r.LastLive) >= sentFor) {
@@ -84,17 +86,36 @@ func (m *Manager) loadManifest(d aplomb.Digest) (cachedManifest, error) {
 	return cachedManifest{blob.Ref{Digest: d, Size: int64(len(b))}, decoded}, nil
 }
 
-// Restored returns the fact with which a restored chain begins its new epoch, and the records that it moves.
+// Restored returns the fact with which a restored chain begins its new epoch, and the records that it moves: rollouts that
+// were on their way when the backup was made have ended.
 func Restored(snap ledger.Snapshot, site aplomb.SiteName, at time.Time, actor, why string) (aplomb.Fact, []ledger.Write, error) {
-	s, err := stateOf(snap)
+	was, err := stateOf(snap)
 	if err != nil {
 		return aplomb.Fact{}, nil, fmt.Errorf("read the records of %s: %w", site, err)
 	}
+	s := settled(was)
+	live := s.Route(snap.Head).Live
 	s.N = 0 // the ledger alone knows the n that the fact gets
-	value, err := json.Marshal(s)
+	writes, err := diff(was, s)
 	if err != nil {
 		return aplomb.Fact{}, nil, fmt.Errorf("write the records of %s: %w", site, err)
 	}
-	fact := aplomb.Fact{At: at, Kind: aplomb.FactRestored, Actor: actor, Site: site, Release: s.Live, Why: why}
-	return fact, []ledger.Write{{Key: stateKey, Value: value}}, nil
+	return aplomb.Fact{At: at, Kind: aplomb.FactRestored, Actor: actor, Site: site, Release: live, Why: why}, writes, nil
+}
+
+// settled is a state in which nothing new is on its way to visitors. A way back that was asked for stays: whoever takes the
+// state up goes it to its end.
+func settled(s rollout.State) rollout.State {
+	s.Releases = maps.Clone(s.Releases)
+	for _, r := range s.Rollouts {
+		if rel, ok := s.Releases[r.Release]; ok && rel.State == aplomb.Uploaded {
+			rel.State, rel.Why = aplomb.Waiting, "it was on its way when the backup was made"
+			s.Releases[rel.ID] = rel
+		}
+	}
+	s.Rollouts, s.Over = nil, nil
+	if s.Pending != nil && s.Pending.Kind == aplomb.FactLive {
+		s.Pending = nil
+	}
+	return s
 }

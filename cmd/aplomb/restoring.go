@@ -227,7 +227,13 @@ func (r *restoring) serve(ctx context.Context) error {
 	h := &house{c: r.c, lg: quiet(), dir: r.temp(), parts: newParts(quiet()), damaged: make(chan blob.Damage, 256)}
 	h.machine = h.machine.over(machineSettings{})
 	defer h.parts.stop()
-	for _, open := range []func(context.Context) error{h.openBlobs, h.openEdge, h.openLedger, h.openManager} {
+	openBlobs := func(context.Context) (err error) { // without a reserve: the space is needed
+		if h.blobs, err = blob.Open(h.lg, r.temp("blobs"), blob.Config{}); err == nil {
+			h.parts.opened("blobs", h.blobs.Close)
+		}
+		return err
+	}
+	for _, open := range []func(context.Context) error{openBlobs, h.openEdge, h.openLedger, h.openManager} {
 		if err := open(ctx); err != nil {
 			return fmt.Errorf("bring up what was restored: %w", err)
 		}
