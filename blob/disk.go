@@ -106,19 +106,12 @@ func (s *Disk) load() error {
 	if err := s.lockFolder(); err != nil {
 		return err
 	}
-	if err := s.prepare(); err != nil {
-		if errors.Is(err, aplomb.ErrNoSpace) {
-			return err
-		}
+	err := s.prepare()
+	existing, unseen := s.findFolders()
+	unlisted := s.index.load(existing, filepath.Join(s.dir, damagedFolder))
+	if err = errors.Join(err, unseen, unlisted); err != nil {
 		s.shut = fmt.Errorf("%w: %w", ErrShut, err)
 		s.lg.Error("no files can be stored, those that are there are served", "dir", s.dir, "err", err)
-	}
-	existing, err := s.findFolders()
-	if err != nil {
-		return err
-	}
-	if err := s.index.load(existing, filepath.Join(s.dir, damagedFolder)); err != nil {
-		return err
 	}
 	return s.encodings.load(s.lg, filepath.Join(s.dir, encodingsFile), &s.index)
 }
@@ -170,17 +163,17 @@ func (s *Disk) makeFolders() (created bool, err error) {
 	return created, nil
 }
 
-func (s *Disk) findFolders() (existing []string, _ error) {
+func (s *Disk) findFolders() (existing []string, unseen error) {
 	for i := range folders {
 		switch _, err := os.Lstat(s.folder(i)); {
 		case err == nil:
 			s.made[i].Store(true)
 			existing = append(existing, s.folder(i))
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, diskError("look for folder", err)
+			unseen = errors.Join(unseen, diskError("look for folder", err))
 		}
 	}
-	return existing, nil
+	return existing, unseen
 }
 
 // clearTmp removes what a crash left. Where there is something, the crash may have come between the renaming of a

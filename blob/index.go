@@ -40,7 +40,8 @@ type stamp struct {
 
 func stampOf(st *unix.Stat_t) stamp { return stamp{ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano()} }
 
-// load lists the folders. What is in damaged/ and nowhere else is known to be damaged.
+// load lists the folders. What is in damaged/ and nowhere else is known to be damaged. A folder that cannot be listed keeps
+// none of the others from being known.
 func (x *index) load(folders []string, damagedFolder string) error {
 	var g errgroup.Group
 	g.SetLimit(4)
@@ -51,9 +52,6 @@ func (x *index) load(folders []string, damagedFolder string) error {
 				return fmt.Errorf("list blobs: %w", err)
 			}
 			found, err := listDigests(folder)
-			if err != nil {
-				return err
-			}
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			for _, d := range found {
@@ -61,25 +59,21 @@ func (x *index) load(folders []string, damagedFolder string) error {
 					x.entries[d] = entry{}
 				}
 			}
-			return nil
+			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
+	unlisted := g.Wait()
 	damaged, err := listDigests(damagedFolder)
-	if err != nil {
-		return err
-	}
 	for _, d := range damaged {
 		if _, ok := x.entries[d]; !ok {
 			x.entries[d] = entry{damaged: true}
 		}
 	}
-	return nil
+	return errors.Join(unlisted, err)
 }
 
-// listDigests returns the digests among a folder's names; other names are none of the store's.
+// listDigests returns the digests among a folder's names; other names are none of the store's. With an error come those that
+// were found before it.
 func listDigests(folder string) ([]aplomb.Digest, error) {
 	f, err := os.Open(folder)
 	if err != nil {
@@ -98,7 +92,7 @@ func listDigests(folder string) ([]aplomb.Digest, error) {
 			return found, nil
 		}
 		if err != nil {
-			return nil, diskError("list blobs", err)
+			return found, diskError("list blobs", err)
 		}
 	}
 }
