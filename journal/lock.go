@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -82,11 +84,44 @@ func lockedBy(f *os.File, dir string) error {
 	do := "stop that process, or use another folder with --dir"
 	var h holder
 	b, err := io.ReadAll(io.LimitReader(f, holderSize))
-	if err == nil && json.Unmarshal(b, &h) == nil && h.PID > 0 {
+	signed := err == nil && json.Unmarshal(b, &h) == nil && h.PID > 0
+	if pid := lockedByPID(f); pid > 0 && (!signed || pid != h.PID) {
+		// It could not sign: what stands in the file is of a process before it.
+		return aplomb.NewError(aplomb.CodeLocked, fmt.Sprintf("the data folder %s is in use", dir),
+			fmt.Sprintf("process %d uses it, and could not write its name there", pid), "aplomb status (it serves already), or use another folder with --dir")
+	}
+	if signed {
 		why = fmt.Sprintf("process %d (%s) has used it since %s", h.PID, h.Who, h.Since.Format(time.RFC3339))
 		do = "aplomb status (it serves already), or use another folder with --dir"
 	}
 	return aplomb.NewError(aplomb.CodeLocked, fmt.Sprintf("the data folder %s is in use", dir), why, do)
+}
+
+// lockedByPID asks the system which process has a file's lock; 0 where it does not tell.
+func lockedByPID(f *os.File) int {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	table, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return 0
+	}
+	inode := fmt.Sprintf(":%d", st.Ino)
+	for line := range strings.Lines(string(table)) { // "1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF"
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || !strings.HasSuffix(fields[5], inode) {
+			continue
+		}
+		if pid, err := strconv.Atoi(fields[4]); err == nil {
+			return pid
+		}
+	}
+	return 0
 }
 
 // Close gives the lock back.
