@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ const (
 // comes the unbroken stretch of the chain that leads up to what Load returns, and behind it, in a new epoch, fact with its
 // writes. Its n is one more than the highest known: of from, which the caller holds from elsewhere, and of every whole
 // line in the damaged folder. Recover returns the folder set aside ("" if there was none), what is lost in words ("" if
-// nothing is known to be), and the new head.
+// nothing is damaged; of damage that took no fact as far as is known it says so), and the new head.
 //
 // A crash leaves the old chain or the new one. When Recover fails the site stays degraded, and Recover may be called
 // again. A site that is not degraded is refused.
@@ -80,6 +81,7 @@ type recovery struct {
 	kept   []segment             // the segments of the stretch up to base, the last one perhaps cut
 	cut    int64                 // how much of the last kept segment is kept
 	seen   aplomb.Head           // the highest epoch and n there may have been
+	whole  int64                 // the highest n of a whole fact
 	facts  map[int64]aplomb.Head // the facts in the damaged folder that are whole
 	breaks []string              // where files break off
 	entry  ledger.Entry
@@ -144,12 +146,13 @@ func (r *recovery) opening() ledger.Opening {
 }
 
 // survey reads everything in the damaged folder that can still be read: which facts are whole, and the highest epoch and
-// n that any line names. A line that cannot be read counts as one fact.
+// n that any line names. A line that cannot be read counts as the facts it may have been, and as none where nothing in it
+// looks like one.
 func (r *recovery) survey() {
 	r.facts = map[int64]aplomb.Head{}
 	for _, seg := range r.site.list() {
 		if err := r.surveySegment(seg.path); err != nil {
-			r.breaks = append(r.breaks, fmt.Sprintf("%s cannot be read", seg.path))
+			r.breaks = append(r.breaks, fmt.Sprintf("%s cannot be read", filepath.Base(seg.path)))
 		}
 	}
 }
@@ -160,14 +163,32 @@ func (r *recovery) surveySegment(path string) error {
 		return err
 	}
 	defer f.Close()
-	lines, offset, whole := lineReader{r: bufio.NewReader(f)}, int64(0), true
+	lines, offset, last := lineReader{r: bufio.NewReader(f)}, int64(0), int64(0)
+	damaged, foreign, size := int64(-1), int64(-1), 0
+	name := filepath.Base(path) // it is set aside, and another may get its path
 	for {
 		line, err := lines.next(maxOpening)
-		if len(line) > 0 && !r.surveyLine(line, offset == 0) && whole {
-			whole = false
-			r.breaks = append(r.breaks, fmt.Sprintf("%s is damaged at byte %d", path, offset))
+		kind := lineWhole
+		if len(line) > 0 {
+			kind, last = r.surveyLine(line, offset == 0, last)
+		}
+		switch {
+		case kind == lineDamaged && damaged < 0:
+			damaged = offset
+		case kind == lineForeign:
+			if size += len(line); foreign < 0 {
+				foreign = offset
+			}
 		}
 		offset += int64(len(line))
+		if err != nil {
+			if damaged >= 0 {
+				r.breaks = append(r.breaks, fmt.Sprintf("%s is damaged at byte %d", name, damaged))
+			}
+			if foreign >= 0 {
+				r.breaks = append(r.breaks, fmt.Sprintf("%s has %d bytes from byte %d on that are no facts of this chain", name, size, foreign))
+			}
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -177,19 +198,56 @@ func (r *recovery) surveySegment(path string) error {
 	}
 }
 
-func (r *recovery) surveyLine(line []byte, first bool) bool {
+// lineKind says what a line of a damaged folder is.
+type lineKind int
+
+const (
+	lineWhole   lineKind = iota
+	lineDamaged          // it was a fact, or an opening, as far as can be told
+	lineForeign          // it never was, or is one that stands before it already
+)
+
+// surveyLine looks at one line; last is the n of the last whole fact before it in the segment.
+func (r *recovery) surveyLine(line []byte, first bool, last int64) (lineKind, int64) {
 	if e, err := ledger.ParseEntry(line); err == nil {
-		r.facts[e.Head.N] = e.Head
+		if e.Head.N <= last {
+			return lineForeign, last
+		}
+		r.facts[e.Head.N], r.whole = e.Head, max(r.whole, e.Head.N)
 		r.see(e.Head)
-		return !first
+		if first {
+			return lineDamaged, e.Head.N // its opening is gone
+		}
+		return lineWhole, e.Head.N
 	}
 	o, err := ledger.ParseOpening(line)
-	if err == nil {
+	switch {
+	case err == nil:
 		r.see(o.Head)
-	} else if !first {
-		r.seen.N++
+		return lineWhole, last
+	case first:
+		return lineDamaged, last
 	}
-	return err == nil
+	facts := tracesOfFacts(line)
+	r.seen.N += facts
+	if facts == 0 {
+		return lineForeign, last
+	}
+	return lineDamaged, last
+}
+
+// tracesOfFacts returns how many facts a line that cannot be read may have been: none where nothing is left in it of how
+// a fact is written, and where it is no block that a disk gave back empty.
+func tracesOfFacts(line []byte) int64 {
+	if n := bytes.Count(line, []byte(`"prev":`)); n > 0 {
+		return int64(n)
+	}
+	for _, trace := range [...]string{`{"n":`, `"epoch":`, `"fact":`, `"actor":`, `"writes":`, strings.Repeat("\x00", 64)} {
+		if bytes.Contains(line, []byte(trace)) {
+			return 1
+		}
+	}
+	return 0
 }
 
 func (r *recovery) see(h aplomb.Head) {
@@ -332,7 +390,7 @@ func (r *recovery) install() {
 	s.chain.Restart(r.base, r.entry)
 }
 
-// lost says in words which facts are no longer on the chain, and why.
+// lost says in words which facts are no longer on the chain, and why; where damage took none, it says so.
 func (r *recovery) lost() string {
 	var parts []string
 	oldest := r.opening().Oldest
@@ -343,12 +401,19 @@ func (r *recovery) lost() string {
 	if len(r.kept) == 0 {
 		first = 1
 	}
-	if last := r.entry.Head.N - 1; last >= first {
-		parts = append(parts, r.missing(first, last))
+	sure := max(r.base.Head.N, r.from.N, r.whole)
+	if sure >= first {
+		parts = append(parts, r.missing(first, sure))
+	}
+	if last := r.entry.Head.N - 1; last > sure {
+		parts = append(parts, fmt.Sprintf("perhaps %s, of which only damaged bytes are left", factsText(sure+1, last)))
 	}
 	if at, ok := r.facts[r.from.N]; ok && at.Epoch == r.from.Epoch && at.SHA != r.from.SHA {
 		parts = append(parts, fmt.Sprintf("fact %d exists in two forms: the one in the ledger is %s, the other %s",
 			at.N, at.SHA.Short(), r.from.SHA.Short()))
+	}
+	if len(parts) == 0 && len(r.breaks) > 0 {
+		parts = append(parts, "no fact that is known of")
 	}
 	return strings.Join(append(parts, r.breaks...), "; ")
 }
@@ -361,9 +426,12 @@ func (r *recovery) missing(a, b int64) string {
 			readable++
 		}
 	}
-	what := fmt.Sprintf("facts %d to %d", a, b)
+	return fmt.Sprintf("%s (%d of %d can be read in the folder set aside)", factsText(a, b), readable, b-a+1)
+}
+
+func factsText(a, b int64) string {
 	if a == b {
-		what = fmt.Sprintf("fact %d", a)
+		return fmt.Sprintf("fact %d", a)
 	}
-	return fmt.Sprintf("%s (%d of %d can be read in the folder set aside)", what, readable, b-a+1)
+	return fmt.Sprintf("facts %d to %d", a, b)
 }

@@ -133,6 +133,57 @@ func TestRecoverKeepsWhatIsWholeAndNamesWhatIsLost(t *testing.T) {
 	checkRecovered(t, dir, j, o, 11, head)
 }
 
+// TestGarbageBehindTheChainIsNotCountedAsLostFacts: what is said to be lost was a fact, or may have been one.
+func TestGarbageBehindTheChainIsNotCountedAsLostFacts(t *testing.T) {
+	t.Parallel()
+	o := newOriginal(t, 14)
+	name, _ := o.newest()
+	good := o.files[name]
+	lines := bytes.SplitAfter(good, []byte("\n"))
+	cut := len(lines[len(lines)-2]) // of the last fact
+	rotted := bytes.Clone(lines[len(lines)-2])
+	rotted[20] ^= 1
+	for _, c := range []struct {
+		name, end string
+		kept      int64 // facts of the original that stay
+		n         int64 // of the recovery
+		says      string
+		not       string
+	}{
+		{"lines of garbage", "\x7fELF\x01\nmore\nand more\n", 14, 15, fmt.Sprintf("no fact that is known of; %s has 20 bytes from byte %d on that are no facts", name, len(good)), "fact 15"},
+		{"a line of another file", "2026-11-24T10:00:00Z INFO started\n{}\n", 14, 15, "no fact that is known of; ", "can be read"},
+		{"an old fact again", string(lines[1]), 14, 15, "no fact that is known of; ", "can be read"},
+		{"a block without bytes", strings.Repeat("\x00", 4096) + "\nx\n", 14, 16, "perhaps fact 15, of which only damaged bytes are left", "no fact "},
+		{"a fact that rotted", string(rotted) + "x\n", 14, 16, "perhaps fact 15", "no fact "},
+		{"two facts in one line", strings.Repeat(strings.TrimSuffix(string(rotted), "\n"), 2) + "\nx\n", 14, 17, "perhaps facts 15 to 16", "no fact "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := o.copy(t, map[string][]byte{name: append(bytes.Clone(good), c.end...)})
+			j := mustOpen(t, dir, small)
+			_, lost, head, err := j.Recover(t.Context(), "shop", o.head(), recoveredFact(), recoveredWrites())
+			if err != nil {
+				t.Fatalf("Recover: %v", err)
+			}
+			if head.N != c.n || !strings.HasPrefix(lost, c.says) || strings.Contains(lost, c.not) {
+				t.Errorf("Recover = n %d, lost %q\nwant n %d, %q and not %q", head.N, lost, c.n, c.says, c.not)
+			}
+			checkRecovered(t, dir, j, o, c.kept, head)
+		})
+	}
+	t.Run("and the last fact cut", func(t *testing.T) {
+		t.Parallel()
+		b := append(bytes.Clone(good[:len(good)-cut]), "junk\njunk\n"...)
+		dir := o.copy(t, map[string][]byte{name: b})
+		j := mustOpen(t, dir, small)
+		_, lost, head, err := j.Recover(t.Context(), "shop", o.head(), recoveredFact(), recoveredWrites())
+		if err != nil || head.N != 15 || !strings.HasPrefix(lost, "fact 14 (0 of 1 can be read") {
+			t.Fatalf("Recover = %+v, %q, %v, want fact 14 lost", head, lost, err)
+		}
+		checkRecovered(t, dir, j, o, 13, head)
+	})
+}
+
 func TestRecoverAfterAnAnchorAheadGoesBeyondTheAnchor(t *testing.T) {
 	t.Parallel()
 	o := newOriginal(t, 13)

@@ -83,7 +83,23 @@ func (d *driver) recover(ctx context.Context, ask Ask) (Recovered, error) {
 	d.state, d.head, d.degraded, d.unrecorded = state, head, nil, nil
 	d.publish()
 	d.m.lg.Warn("ledger recovered", "site", d.name, "n", head.N, "set_aside", aside, "lost", lost)
-	return Recovered{Site: d.name, Live: state.Live, Aside: aside, Lost: lost, Head: head, Releases: len(state.Releases)}, d.refresh(ctx, true)
+	out := Recovered{Site: d.name, Live: state.Live, Sentence: visitorsGet(state.Live, has), Aside: aside, Lost: lost, Head: head, Releases: len(state.Releases)}
+	return out, d.refresh(ctx, true)
+}
+
+// visitorsGet says what a recovery means for visitors. served says that the edge had something to go by; without it the
+// valid part of the ledger alone decided, and what was acknowledged last may be gone.
+func visitorsGet(live aplomb.ReleaseID, served bool) string {
+	switch {
+	case live == "" && served:
+		return "Nothing is live, as before."
+	case live == "":
+		return "Nothing is live: what is left of the ledger names no live release. Next: aplomb deploy."
+	case served:
+		return fmt.Sprintf("Visitors stay on %s.", live)
+	}
+	return fmt.Sprintf("Visitors get %s again, the newest that the ledger still has as live; the one acknowledged last may have been newer. "+
+		"Compare with aplomb log; if %s is too old: aplomb deploy.", live, live)
 }
 
 // rebuild makes a state of the valid part of the chain and of what the edge serves; where they differ, the edge holds.

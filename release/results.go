@@ -134,10 +134,11 @@ type Verified struct {
 	Problem string          `json:"problem,omitempty"`
 }
 
-// Recovered is the result of recovering one site's ledger.
+// Recovered is the result of recovering one site's ledger. Sentence says what visitors get now.
 type Recovered struct {
 	Site     aplomb.SiteName  `json:"site"`
 	Live     aplomb.ReleaseID `json:"live"`
+	Sentence string           `json:"sentence"`
 	Aside    string           `json:"set_aside"`
 	Lost     string           `json:"lost"`
 	Head     aplomb.Head      `json:"head"`

@@ -116,7 +116,7 @@ func sentence(s SiteStatus, now time.Time) string {
 	case s.Live != "":
 		fmt.Fprintf(&b, "%s is live since %s.", s.Live, clock(s.Since, now))
 	case s.Degraded != "":
-		b.WriteString("Nothing is served: neither the edge's state nor the ledger is whole. Next: aplomb recover.")
+		b.WriteString("Nothing is served: neither the edge's state nor the ledger is whole. Next: aplomb recover, which brings back the newest release that the ledger still has as live; the one acknowledged last may have been newer.")
 	default:
 		b.WriteString("Nothing is live yet.")
 	}

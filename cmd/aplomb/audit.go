@@ -105,11 +105,7 @@ func (c *call) recover(ctx context.Context, dir, reason string) error {
 		writeJSON(c.stdout, r)
 		return nil
 	}
-	live := "Nothing was live"
-	if r.Live != "" {
-		live = fmt.Sprintf("Visitors stay on %s", r.Live)
-	}
-	c.tell(fmt.Sprintf("The ledger of %s is writable again. %s; %s known.", r.Site, live, countText(r.Releases, "release")))
+	c.tell(fmt.Sprintf("The ledger of %s is writable again. %s %s known.", r.Site, r.Sentence, countText(r.Releases, "release")))
 	if r.Aside != "" {
 		c.tell("  set aside  " + r.Aside)
 	}

@@ -72,7 +72,10 @@ func (c *call) statuses(ctx context.Context) ([]release.SiteStatus, error) {
 // statusLines is one sentence in peace, and a line for each thing that is not.
 func statusLines(st release.SiteStatus, now time.Time) []string {
 	line := fmt.Sprintf("%s: nothing is live yet.", st.Site)
-	if st.Live != "" {
+	switch {
+	case st.Live == "" && st.Degraded != "":
+		line = fmt.Sprintf("%s: nothing is served.", st.Site)
+	case st.Live != "":
 		line = fmt.Sprintf("%s: %s is live since %s", st.Site, st.Live, clockText(st.Since, now))
 		if st.Share > 0 && st.Share < 1 {
 			line += fmt.Sprintf(" for %.0f %% of the visitors", 100*st.Share)
@@ -96,7 +99,7 @@ func statusLines(st release.SiteStatus, now time.Time) []string {
 		lines = append(lines, rolloutLine(r, now))
 	}
 	if st.Degraded != "" {
-		lines = append(lines, "  "+degradedText(st.Site, st.Degraded))
+		lines = append(lines, "  "+degradedText(st.Site, st.Degraded, st.Live != ""))
 	}
 	if st.Unsaved {
 		lines = append(lines, fmt.Sprintf("  The edge cannot write its state: a restart would serve what was before. It is tried again. Why: %s", st.UnsavedWhy))
@@ -121,11 +124,15 @@ func rolloutLine(r release.RolloutStatus, now time.Time) string {
 	return fmt.Sprintf("  %s by %s: %s, begun %s", name, r.By, r.Stage, agoText(now.Sub(r.Since)))
 }
 
-// degradedText says what a ledger that refuses to write means, and what to do.
-func degradedText(site aplomb.SiteName, why string) string {
+// degradedText says what a ledger that refuses to write means, and what to do. served says that visitors get a release.
+func degradedText(site aplomb.SiteName, why string, served bool) string {
 	why = strings.TrimSuffix(why, " ("+string(aplomb.CodeDegraded)+")")
 	if !strings.Contains(why, "refuses to write") {
 		why = "the ledger refuses to write: " + why
 	}
-	return fmt.Sprintf("%s. The site is served and rollback works. next: aplomb recover --site %s", sentence(why), site)
+	visitors := "The site is served and rollback works."
+	if !served {
+		visitors = "No release of it is served: recover brings back the newest that the ledger still has as live; the one acknowledged last may have been newer."
+	}
+	return fmt.Sprintf("%s. %s next: aplomb recover --site %s", sentence(why), visitors, site)
 }

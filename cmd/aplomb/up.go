@@ -364,7 +364,7 @@ func (c *call) sayUp(h *house) {
 	c.say(fmt.Sprintf("sites on %s, api on %s, data in %s", strings.Join(sites, ", "), h.api.Endpoint(), h.dir))
 	degraded := h.manager.Degraded()
 	for _, site := range slices.Sorted(maps.Keys(degraded)) {
-		c.say(degradedText(site, degraded[site]))
+		c.say(degradedText(site, degraded[site], slices.ContainsFunc(h.edge.Routes(), func(r aplomb.Route) bool { return r.Site.Name == site && r.Live != "" })))
 	}
 	if h.journal == nil {
 		c.say("the ledger cannot be opened; the log says why. The sites are served and rollback works.")
