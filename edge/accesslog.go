@@ -38,6 +38,7 @@ type AccessLog struct {
 
 	mu      sync.Mutex // guards the rest
 	waiting []byte
+	spare   []byte // what was written last, to be filled again
 	lost    int64
 
 	// owned by Run
@@ -99,8 +100,15 @@ func (l *AccessLog) Run(ctx context.Context) error {
 func (l *AccessLog) write() {
 	l.mu.Lock()
 	lines := l.waiting
-	l.waiting = nil
+	l.waiting, l.spare = l.spare[:0], nil
 	l.mu.Unlock()
+	defer func() {
+		if cap(lines) <= 4*writeAt {
+			l.mu.Lock()
+			l.spare = lines[:0]
+			l.mu.Unlock()
+		}
+	}()
 	if len(lines) == 0 {
 		return
 	}
