@@ -40,8 +40,9 @@ func (c *call) upCommand() *cobra.Command {
 		use:   "up",
 		short: "Serve the sites of a data folder, until it is told to stop",
 		long: `Serves at once what was live last, then opens the timeline and the API, and prints READY on a line of its own ("READY
-degraded" where the ledger of a site refuses to write; the site is served all the same). An interrupt or SIGTERM ends it
-gracefully: answers under way are finished. A second one ends it at once.`,
+degraded" where a ledger refuses to write, or a door or a disk that takes writes is missing: the sites are served all the same,
+and status says what is missing). An interrupt or SIGTERM ends it gracefully: answers under way are finished. A second one ends
+it at once.`,
 		examples: []string{"aplomb up", "aplomb up --dir /var/lib/aplomb --listen :80 --tls-listen :443 --cert cert.pem --key key.pem"},
 		exits:    []int{exitDone, exitUnexpected, exitUsage, exitRefused},
 		next:     "in another terminal: aplomb deploy ./dist",
