@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -61,6 +62,13 @@ func prefixes(s ...string) (out []netip.Prefix) {
 // answer, after which the connection is closed.
 func tcpApp(t testing.TB, answer func(c net.Conn, head string)) string {
 	t.Helper()
+	addr, _ := stoppingApp(t, answer)
+	return addr
+}
+
+// stoppingApp is a tcpApp that can be stopped: from then on it refuses connections.
+func stoppingApp(t testing.TB, answer func(c net.Conn, head string)) (addr string, stop func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +100,7 @@ func tcpApp(t testing.TB, answer func(c net.Conn, head string)) string {
 		}
 	})
 	t.Cleanup(func() { l.Close(); conns.Wait() })
-	return l.Addr().String()
+	return l.Addr().String(), func() { l.Close() }
 }
 
 type bufferedConn struct {
@@ -101,6 +109,8 @@ type bufferedConn struct {
 }
 
 func (c bufferedConn) Read(b []byte) (int, error) { return c.in.Read(b) }
+
+func tlsState() *tls.ConnectionState { return &tls.ConnectionState{ServerName: shopHost} }
 
 // healthy answers checks, and hands on the rest.
 func healthy(h http.HandlerFunc) http.HandlerFunc {
