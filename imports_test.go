@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"aplomb/blob/blobtest":     {"aplomb", "aplomb/blob"},
 	"aplomb/backup":            {"aplomb"},
 	"aplomb/edge":              {"aplomb", "aplomb/blob"},
+	"aplomb/edge/pebbletest":   {},
 	"aplomb/release":           {"aplomb", "aplomb/rollout", "aplomb/ledger", "aplomb/blob"},
 	"aplomb/api":               {"aplomb", "aplomb/release", "aplomb/ledger"},
 	"aplomb/cmd/aplomb":        {"*"},

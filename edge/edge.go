@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,9 +25,14 @@ import (
 type Config struct {
 	// Listen are addresses for plain HTTP/1.1, such as "127.0.0.1:8080".
 	Listen []string
-	// ListenTLS are addresses for HTTPS, with HTTP/2, under the certificate in CertFile and KeyFile (PEM).
-	ListenTLS         []string
-	CertFile, KeyFile string
+	// ListenTLS are addresses for HTTPS, with HTTP/2.
+	ListenTLS []string
+	// CertFiles are certificates of one's own. Hosts that none of them is for get theirs from Authority; nil where nobody
+	// issues any.
+	CertFiles []CertificateFiles
+	Authority *Authority
+	// RedirectToHTTPS leads plain requests to HTTPS, for hosts that have a good certificate.
+	RedirectToHTTPS bool
 	// StateDir is the folder with what is served, one file per site. It is made if it is not there.
 	StateDir string
 	// Blobs is where files are read from.
@@ -50,6 +56,8 @@ type Edge struct {
 	cfg   Config
 	state stateDir
 	shelf *shelf
+
+	certs *certificates
 
 	// table is what visitors get. It is replaced as a whole by swap; each request loads it once and never sees a mix of
 	// two.
@@ -90,6 +98,8 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 	}
 	e.shelf.apps = newTargets(lg, cfg.TrustedProxies)
 	first := &Table{apps: e.shelf.apps, hosts: map[aplomb.Host]*site{}, sites: map[aplomb.SiteName]*site{}, out: newSender(lg, cfg.Blobs, cfg.Signal)}
+	e.certs = newCertificates(lg, cfg, func() []aplomb.Host { return slices.Collect(maps.Keys(e.table.Load().hosts)) })
+	first.certs = e.certs
 	first.previews = &previews{key: cfg.PreviewKey, now: time.Now, shelf: e.shelf}
 	for _, r := range found.routes {
 		s, unread := e.shelf.site(r, nil)
@@ -115,7 +125,10 @@ func open(lg *slog.Logger, cfg Config, state stateDir) (*Edge, error) {
 
 // swap puts another table in front of all visitors at once. This is the one line that moves them: a request that starts
 // after it is answered from next.
-func (e *Edge) swap(next *Table) { e.table.Store(next) }
+func (e *Edge) swap(next *Table) {
+	e.table.Store(next)
+	e.certs.wake()
+}
 
 // ServeHTTP answers a request from the table of this moment.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -41,8 +41,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cert, err := e.certificate()
-	if err != nil {
+	if err := e.certs.open(plain, secure); err != nil {
 		closeAll(plain)
 		closeAll(secure)
 		return err
@@ -54,7 +53,10 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	e.serve(ctx, group, plain, nil)
-	e.serve(ctx, group, secure, cert)
+	e.serve(ctx, group, secure, e.certs.tlsConfig())
+	if len(secure) > 0 {
+		group.Go(func() error { return e.certs.keep(ctx) })
+	}
 	group.Go(func() error { return e.keep(ctx) })
 	group.Go(func() error { return e.shelf.apps.run(ctx) })
 	defer e.shelf.apps.close()
@@ -88,18 +90,6 @@ func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		l.Close()
 	}
-}
-
-func (e *Edge) certificate() (*tls.Config, error) {
-	if len(e.cfg.ListenTLS) == 0 {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(e.cfg.CertFile, e.cfg.KeyFile)
-	if err != nil {
-		return nil, aplomb.NewError(aplomb.CodeConfig, "The certificate cannot be used", err.Error(),
-			"name the certificate and its key, both PEM, in machine.toml").Because(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // serve answers on listeners with one server, which is stopped when ctx ends.

@@ -193,7 +193,7 @@ func TestHTTP2WithOwnCertificate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	certFile, keyFile, pool := certificate(t)
-	e := listening(t, w, Config{Listen: []string{"127.0.0.1:0"}, ListenTLS: []string{"127.0.0.1:0"}, CertFile: certFile, KeyFile: keyFile})
+	e := listening(t, w, Config{Listen: []string{"127.0.0.1:0"}, ListenTLS: []string{"127.0.0.1:0"}, CertFiles: []CertificateFiles{{Cert: certFile, Key: keyFile}}})
 	run(t, e)
 	large := strings.Repeat("0123456789abcdef", 1<<14)
 	w.perform(e, intent(route(1, w.release(1, content{"/index.html": "home", "/large.bin": large}))))
@@ -263,7 +263,7 @@ func TestAddressThatCannotBeListenedOnIsSaid(t *testing.T) {
 	if err := e.Run(t.Context()); !errors.As(err, &said) || said.Code != aplomb.CodeListen || !strings.Contains(said.What, taken.Addr().String()) {
 		t.Errorf("Run: %v, want %s naming the address", err, aplomb.CodeListen)
 	}
-	e = listening(t, w, Config{ListenTLS: []string{"127.0.0.1:0"}, CertFile: "none.pem", KeyFile: "none.pem"})
+	e = listening(t, w, Config{ListenTLS: []string{"127.0.0.1:0"}, CertFiles: []CertificateFiles{{Cert: "none.pem", Key: "none.pem"}}})
 	if err := e.Run(t.Context()); !errors.As(err, &said) || said.Code != aplomb.CodeConfig {
 		t.Errorf("Run without a certificate: %v, want %s", err, aplomb.CodeConfig)
 	}

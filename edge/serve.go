@@ -27,6 +27,9 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.out.refuse(w, r, host, refused)
 		return
 	}
+	if t.certs != nil && r.TLS == nil && t.answerPlain(w, r, host) {
+		return
+	}
 	t.answer(w, r, site, host)
 }
 

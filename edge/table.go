@@ -18,6 +18,8 @@ type Table struct {
 	apps  *targets
 	// previews answers for hosts that are no site's own; nil where there are none.
 	previews *previews
+	// certs answers what came in the clear and belongs to HTTPS; nil where there is none.
+	certs *certificates
 }
 
 // NewTable returns a table that serves these routes, apart from any Edge: for rehearsals and tests. It fails where a
@@ -50,6 +52,7 @@ func (t *Table) with(s *site) (*Table, error) {
 		apps:  t.apps,
 
 		previews: t.previews,
+		certs:    t.certs,
 	}
 	name := s.route.Site.Name
 	for host, other := range t.hosts {

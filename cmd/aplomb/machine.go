@@ -31,10 +31,21 @@ type machineSettings struct {
 	API       string   `toml:"api"`
 	// AccessLog is the file of the access record, or "off". Relative to the data folder.
 	AccessLog string `toml:"access_log"`
+
+	// Certs are more certificates, each with its key.
+	Certs []certificateFiles `toml:"certs"`
+	// ACME has certificates issued by an authority, whose terms are agreed to by it: Let's Encrypt, or the one whose
+	// directory is ACMECA, known by ACMECARoots (a PEM file).
+	ACME        bool   `toml:"acme"`
+	ACMEEmail   string `toml:"acme_email"`
+	ACMECA      string `toml:"acme_ca"`
+	ACMECARoots string `toml:"acme_ca_roots"`
+	// HTTPSRedirect leads plain requests to HTTPS for hosts that have a certificate; nil means that it does.
+	HTTPSRedirect *bool `toml:"https_redirect"`
 }
 
 func machineKeys() []string {
-	return []string{"listen", "listen_tls", "cert", "key", "api", "access_log"}
+	return []string{"listen", "listen_tls", "cert", "key", "api", "access_log", "certs", "acme", "acme_email", "acme_ca", "acme_ca_roots", "https_redirect"}
 }
 
 // loadMachine reads D/machine.toml; the zero value where there is none.
@@ -83,11 +94,8 @@ func (m machineSettings) over(flags machineSettings) machineSettings {
 
 // check refuses settings that contradict each other, before anything is opened.
 func (m machineSettings) check() error {
-	if len(m.ListenTLS) > 0 && (m.Cert == "" || m.Key == "") {
-		return usage("HTTPS needs a certificate and its key", "an address for TLS was named without both", "aplomb up --tls-listen :443 --cert cert.pem --key key.pem")
-	}
-	if len(m.ListenTLS) == 0 && (m.Cert != "" || m.Key != "") {
-		return usage("a certificate without an address for HTTPS", "nothing would be served over HTTPS", "aplomb up --tls-listen :443 --cert cert.pem --key key.pem")
+	if err := m.checkCertificates(); err != nil {
+		return err
 	}
 	for _, addr := range append(append([]string{m.API}, m.Listen...), m.ListenTLS...) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -107,24 +115,4 @@ func defaultDir(getenv func(string) string) (string, error) {
 		return "", usage("it is not clear where the data is to lie", "this user has no home folder", "aplomb up --dir DIR")
 	}
 	return filepath.Join(home, ".local", "share", "aplomb"), nil
-}
-
-// siteURL returns the address at which people on this machine, or where DNS leads here, reach a site.
-func siteURL(m machineSettings, bound []net.Addr) func(aplomb.Site) string {
-	scheme := "http"
-	if len(m.Listen) == 0 {
-		scheme = "https"
-	}
-	port := ""
-	if len(bound) > 0 {
-		if tcp, ok := bound[0].(*net.TCPAddr); ok && !(scheme == "http" && tcp.Port == 80 || scheme == "https" && tcp.Port == 443) {
-			port = fmt.Sprintf(":%d", tcp.Port)
-		}
-	}
-	return func(s aplomb.Site) string {
-		if len(s.Hosts) == 0 {
-			return ""
-		}
-		return scheme + "://" + string(s.Hosts[0]) + port + "/"
-	}
 }

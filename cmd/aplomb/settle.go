@@ -34,10 +34,8 @@ func (h *house) settle(f upFlags) (err error) {
 // leastMachine makes of settings that cannot all be used those that can: what was read of them, at least without HTTPS, at
 // least the flags and the defaults.
 func leastMachine(read, flags machineSettings) (machineSettings, error) {
-	plain := read
-	plain.ListenTLS, plain.Cert, plain.Key = nil, "", ""
 	var err error
-	for _, m := range []machineSettings{read, plain, {}} {
+	for _, m := range []machineSettings{read, read.withoutHTTPS(), {}} {
 		m = m.over(flags)
 		if err = m.check(); err == nil {
 			return m, nil

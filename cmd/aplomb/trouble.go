@@ -68,7 +68,7 @@ func (h *house) missing() []string {
 		what, _, _ := strings.Cut(e.What, "\n") // the line of a file and the mark under it are for the start
 		out = append(out, fmt.Sprintf("%s: %s.", sentence(what), strings.TrimSuffix(oneLine(e.Why), ".")))
 	}
-	return out
+	return append(out, h.certificateProblems()...)
 }
 
 // sayTroubles shows what is missing after a start, all five parts of each.

@@ -213,11 +213,13 @@ func (h *house) openEdge(context.Context) (err error) {
 	if h.previewKey, err = previewKey(h.dir); err != nil {
 		h.trouble(readOnly(fmt.Sprintf("there are no previews: %v", err), "look at "+filepath.Join(h.dir, previewKeyName)+", and start again").Because(err))
 	}
-	h.edge, err = edge.Open(h.lg, edge.Config{
-		Listen: h.machine.Listen, ListenTLS: h.machine.ListenTLS, CertFile: h.machine.Cert, KeyFile: h.machine.Key,
+	cfg := edge.Config{
+		Listen: h.machine.Listen, ListenTLS: h.machine.ListenTLS,
 		StateDir: filepath.Join(h.dir, "state"), Blobs: h.blobs, FreeReserve: h.freeReserve, PreviewKey: h.previewKey,
 		Record: h.record,
-	})
+	}
+	h.machine.secure(&cfg, h.dir)
+	h.edge, err = edge.Open(h.lg, cfg)
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
 	}
@@ -262,7 +264,7 @@ func (h *house) openManager(ctx context.Context) error {
 		PreviewKey:  h.previewKey,
 		Space:       h.space,
 		Visit:       h.visit,
-		URL:         siteURL(h.machine, h.edge.Addrs()),
+		URL:         siteURL(h.machine, h.edge.Addrs(), h.edge.Secured),
 		Now:         h.c.now,
 		Limits:      aplomb.DefaultLimits(),
 	}
