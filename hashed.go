@@ -7,7 +7,8 @@ import "strings"
 // It does when a glob matches the path, or when the framework is known, the file lies where that framework writes its
 // assets, and the last part of the name before the extension is the framework's hash: 8 or more characters, for some
 // frameworks of a fixed length and alphabet. In doubt a name is not hashed: a word, a number, a date, a version, a size,
-// a word followed by a number are no hashes, though a hash may look like one. Documents, source maps, licence texts and
+// a word followed by a number are no hashes, though a hash may look like one. A build below a base path is known by all
+// files of a release, when it is sealed. Documents, source maps, licence texts and
 // files compressed beforehand never are, since their bytes change under the same name.
 func IsHashed(path, framework string, globs []string) bool {
 	if IsDocument(ContentType(path)) {

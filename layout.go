@@ -43,7 +43,7 @@ func (s *layoutSigns) look(path string) {
 // lookAtCode looks at scripts and styles: a bundler hashes them, people seldom do.
 func (s *layoutSigns) lookAtCode(path string) {
 	base := path[strings.LastIndexByte(path, '/')+1:]
-	if !strings.HasSuffix(base, ".js") && !strings.HasSuffix(base, ".css") && !strings.HasSuffix(base, ".mjs") {
+	if !isCode(base) {
 		return
 	}
 	stem, ok := assetStem(base)

@@ -105,6 +105,7 @@ func (s *sealing) describeFiles() {
 	if framework == "" {
 		framework = DetectLayout(s.m.Files)
 	}
+	base, framework := assetBase(s.m.Files, framework)
 	typeRules := CompileHeaders(slices.DeleteFunc(slices.Clone(s.m.Headers), func(r HeaderRule) bool { return r.Pattern[0] != '/' }))
 	maps, first := 0, ""
 	for i := range s.m.Files {
@@ -113,7 +114,8 @@ func (s *sealing) describeFiles() {
 		if f.Type == octetStream {
 			f.Type = ruledType(typeRules, f.Path)
 		}
-		f.Hashed = !IsDocument(f.Type) && !slices.Contains(s.m.Workers, f.Path) && IsHashed(f.Path, framework, s.m.Settings.Hashed)
+		hashed := IsHashed(f.Path, framework, s.m.Settings.Hashed) || isHashedBelow(base, f.Path, framework)
+		f.Hashed = hashed && !IsDocument(f.Type) && !slices.Contains(s.m.Workers, f.Path)
 		if strings.HasSuffix(f.Path, ".js.map") || strings.HasSuffix(f.Path, ".css.map") {
 			maps++
 			first = cmp.Or(first, f.Path)
