@@ -107,7 +107,7 @@ func New(t testing.TB) *CA {
 func reserve(t testing.TB) (addrs [4]string) {
 	t.Helper()
 	for range 1000 {
-		first := 10100 + 4*rand.IntN(450)
+		first := 61000 + 4*rand.IntN(1000)
 		held, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", first))
 		if err != nil {
 			continue
