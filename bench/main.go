@@ -22,6 +22,7 @@ type run struct {
 	binary string // aplomb
 	rounds int
 	match  string // of static: only workloads whose name has it
+	full   bool   // of backup: releases of 300 MB instead of 30 MB
 	rows   []row
 }
 
@@ -40,28 +41,30 @@ var parts = []struct {
 	{"load", (*run).load},
 	{"static", (*run).static},
 	{"memory", (*run).memory},
+	{"backup", (*run).backups},
 }
 
 func main() {
 	rounds := flag.Int("rounds", 5, "how often each pair is measured; the median counts")
-	only := flag.String("only", "", "comma-separated parts: deploy, rollback, load, static, memory")
+	only := flag.String("only", "", "comma-separated parts: deploy, rollback, load, static, memory, backup")
 	match := flag.String("match", "", "of static: only the workloads whose name has this in it, such as \"h1 304\"")
+	full := flag.Bool("full", false, "of backup: ten releases of 300 MB instead of 30 MB")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *rounds, *only, *match); err != nil {
+	if err := bench(ctx, *rounds, *only, *match, *full); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, rounds int, only, match string) error {
+func bench(ctx context.Context, rounds int, only, match string, full bool) error {
 	dir, err := os.MkdirTemp("", "aplomb-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &run{ctx: ctx, dir: dir, binary: filepath.Join(dir, "aplomb"), rounds: rounds, match: match}
+	r := &run{ctx: ctx, dir: dir, binary: filepath.Join(dir, "aplomb"), rounds: rounds, match: match, full: full}
 	if err := r.command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", r.binary, "./cmd/aplomb"); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}

@@ -106,7 +106,7 @@ func (m *Manager) Collect(ctx context.Context) (Freed, error) {
 	m.mu.Unlock()
 	out := Freed{Releases: []aplomb.Release{}}
 	if leases > 0 {
-		out.Skipped = "an upload is open"
+		out.Skipped = "an upload is open, or a backup is being made"
 		return out, nil
 	}
 	now := m.cfg.Now()

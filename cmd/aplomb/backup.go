@@ -71,11 +71,14 @@ func (c *call) backup(ctx context.Context, file string, force bool, ask api.Back
 	}
 	defer body.Close()
 	var r backedUp
-	if file == "-" {
-		r, err = receive(body, c.stdout)
-	} else {
-		r, err = receiveFile(body, file, force)
-	}
+	err = gently(func() (err error) {
+		if file == "-" {
+			r, err = receive(body, c.stdout)
+		} else {
+			r, err = receiveFile(body, file, force)
+		}
+		return err
+	})
 	if err != nil {
 		return backupError(fmt.Sprintf("%s was not written", file), err)
 	}

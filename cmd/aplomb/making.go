@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -152,8 +153,10 @@ func (m *making) addBlobs() {
 
 // Write implements api.Backup.
 func (m *making) Write(ctx context.Context, w io.Writer) error {
-	_, err := backup.Write(stoppedWriter{ctx, w}, m.manifest, m, m.known)
-	return err
+	return gently(func() error {
+		_, err := backup.Write(stoppedWriter{ctx, w}, m.manifest, m, m.known)
+		return err
+	})
 }
 
 // stoppedWriter ends with its context.
@@ -166,6 +169,7 @@ func (s stoppedWriter) Write(b []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}
+	runtime.Gosched() // whoever waits for a processor goes first
 	return s.w.Write(b)
 }
 

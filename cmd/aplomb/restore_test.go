@@ -569,6 +569,47 @@ func TestMachineSettingsComeBackOnlyWhenAsked(t *testing.T) {
 	}
 }
 
+// A name holds a whole backup, or what it held before.
+func TestABackupThatIsCutOffLeavesNoFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := stock(t, filepath.Join(dir, "D"), time.Now)
+	s.mustDeploy("shop", map[string]string{"/index.html": "one"})
+	whole := filepath.Join(dir, "whole")
+	if err := s.backUp(whole); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := filepath.Join(dir, "into")
+	if err := os.Mkdir(into, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(into, "old")
+	if err := os.WriteFile(old, []byte("an older one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, into)
+	for _, n := range []int{0, 100, 1000, len(archive) / 2, len(archive) - 1} {
+		for _, name := range []string{"new", "old"} {
+			if _, err := receiveFile(bytes.NewReader(archive[:n]), filepath.Join(into, name), true); err == nil {
+				t.Errorf("%d of %d bytes were taken for a backup", n, len(archive))
+			}
+		}
+	}
+	if _, err := receiveFile(bytes.NewReader(archive), old, false); exitOf(err) != exitRefused {
+		t.Errorf("without --force a file that came there meanwhile is replaced: %v", err)
+	}
+	if got := tree(t, into); !maps.Equal(got, before) {
+		t.Errorf("the folder holds %v", slices.Sorted(maps.Keys(got)))
+	}
+	if _, err := receiveFile(bytes.NewReader(archive), old, true); err != nil || tree(t, into)["old"] != string(archive) {
+		t.Errorf("with --force: %v, or other bytes", err)
+	}
+}
+
 func TestAFolderInUseIsNotRestoredInto(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
