@@ -112,6 +112,34 @@ func (c bufferedConn) Read(b []byte) (int, error) { return c.in.Read(b) }
 
 func tlsState() *tls.ConnectionState { return &tls.ConnectionState{ServerName: shopHost} }
 
+// eventually waits until something is so.
+func eventually(t testing.TB, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(20 * time.Second)
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("it never became so")
+		}
+	}
+}
+
+// down counts the targets that are out of the turn.
+func down(e *Edge) (n int) {
+	ts := e.shelf.apps
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.all {
+		if t.down.Load() {
+			n++
+		}
+	}
+	return n
+}
+
 // healthy answers checks, and hands on the rest.
 func healthy(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

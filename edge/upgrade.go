@@ -86,16 +86,18 @@ func join(client, app net.Conn, early io.Reader, first []byte) int64 {
 type joint struct {
 	last   atomic.Int64 // when something came last, from either side
 	ending atomic.Bool
+	broken atomic.Bool // what is under way ends too
 }
 
-// pass copies one way. At its end the other side is told, and has a short time for what it still sends.
+// pass copies one way. At its end the other side is told, and has a short time for what it still sends; where it broke off,
+// or was cut, it has none.
 func (j *joint) pass(to, from net.Conn, in io.Reader) (n int64) {
 	buf := uploadBuffers.Get().(*[32 << 10]byte)
 	defer uploadBuffers.Put(buf)
 	for {
 		_ = from.SetReadDeadline(time.Unix(0, j.last.Load()).Add(tunnelPause))
 		if j.ending.Load() {
-			_ = from.SetReadDeadline(time.Now().Add(tunnelLinger))
+			_ = from.SetReadDeadline(j.until())
 		}
 		k, err := in.Read(buf[:])
 		if k > 0 {
@@ -110,6 +112,9 @@ func (j *joint) pass(to, from net.Conn, in io.Reader) (n int64) {
 			continue
 		}
 		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				j.broken.Store(true)
+			}
 			break
 		}
 	}
@@ -117,6 +122,14 @@ func (j *joint) pass(to, from net.Conn, in io.Reader) (n int64) {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_ = to.SetReadDeadline(time.Now().Add(tunnelLinger))
+	_ = to.SetReadDeadline(j.until())
 	return n
+}
+
+// until is how long the direction that is left may go on.
+func (j *joint) until() time.Time {
+	if j.broken.Load() {
+		return longAgo
+	}
+	return time.Now().Add(tunnelLinger)
 }
