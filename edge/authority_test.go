@@ -316,3 +316,45 @@ func TestRenewalFailsNoRequest(t *testing.T) {
 	}
 	t.Logf("%d requests over %d certificates", requests.Load(), seen.Load())
 }
+
+// TestHungAuthorityHoldsNothingUp has an authority that takes connections and never answers.
+func TestHungAuthorityHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	hung, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	reached := make(chan net.Conn, 64)
+	go func() {
+		defer close(reached)
+		for {
+			c, err := hung.Accept()
+			if err != nil {
+				return
+			}
+			reached <- c
+		}
+	}()
+	w := newWorld(t)
+	e := listening(t, w, Config{Listen: []string{"127.0.0.1:0"}, ListenTLS: []string{"127.0.0.1:0"}, RedirectToHTTPS: true,
+		Authority: &Authority{Dir: filepath.Join(t.TempDir(), "certificates"), URL: "https://" + hung.Addr().String() + "/dir"}})
+	stop := run(t, e)
+	r := route(1, w.release(1, content{"/index.html": "home"}))
+	r.Site.Hosts = []aplomb.Host{"hung.shop.test", shopHost}
+	w.perform(e, intent(r))
+	first := <-reached
+	defer first.Close()
+	if resp := get(e, "/"); resp.StatusCode != 200 {
+		t.Errorf("meanwhile in the clear: %d", resp.StatusCode)
+	}
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	hung.Close()
+	for c := range reached {
+		c.Close()
+	}
+}

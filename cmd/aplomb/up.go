@@ -328,6 +328,7 @@ func (h *house) keepReserve(ctx context.Context) error {
 
 func (h *house) openAPI(context.Context) error {
 	h.metrics.show(&siteMetrics{sites: h.manager.Sites, lost: h.lostRecords, space: func() (int64, int64, error) { return spaceOf(h.dir) }})
+	h.metrics.registry.MustRegister(certificateMetrics(h.edge.Certificates))
 	h.api = api.New(h.lg, h.manager, api.Config{
 		Dir: h.dir, Listen: h.machine.API, Version: thisVersion().Version, Metrics: h.metrics.handler(), Level: h.level, Now: h.c.now,
 		Backup: h.backups(),
