@@ -40,13 +40,14 @@ var parts = []struct {
 	{"rollback", (*run).rollbacks},
 	{"load", (*run).load},
 	{"static", (*run).static},
+	{"proxy", (*run).proxy},
 	{"memory", (*run).memory},
 	{"backup", (*run).backups},
 }
 
 func main() {
 	rounds := flag.Int("rounds", 5, "how often each pair is measured; the median counts")
-	only := flag.String("only", "", "comma-separated parts: deploy, rollback, load, static, memory, backup")
+	only := flag.String("only", "", "comma-separated parts: deploy, rollback, load, static, proxy, memory, backup")
 	match := flag.String("match", "", "of static: only the workloads whose name has this in it, such as \"h1 304\"")
 	full := flag.Bool("full", false, "of backup: ten releases of 300 MB instead of 30 MB")
 	flag.Parse()

@@ -32,6 +32,15 @@ func (r *run) command(name string, args ...string) error {
 	return nil
 }
 
+// output is what a program printed.
+func (r *run) output(argv []string) (string, error) {
+	out, err := exec.CommandContext(r.ctx, argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+	}
+	return string(out), nil
+}
+
 // freeAddr returns a loopback address nobody listens on.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -128,7 +137,11 @@ func timed(f func() error) (float64, error) {
 
 // start runs a peer's server on the first core and waits until it takes connections.
 func (r *run) start(addr, name string, args ...string) (*server, error) {
-	argv := pinned("0", name, args...)
+	return r.startOn("0", addr, name, args...)
+}
+
+func (r *run) startOn(core, addr, name string, args ...string) (*server, error) {
+	argv := pinned(core, name, args...)
 	cmd := exec.CommandContext(r.ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+r.dir, "XDG_DATA_HOME="+r.dir, "XDG_CONFIG_HOME="+r.dir)
 	var said bytes.Buffer
