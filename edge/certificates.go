@@ -27,9 +27,9 @@ const (
 	attemptsAtOnce = 4
 )
 
-// retryAfter are the waits after the first, second… failure in a row; the last one stays. Authorities refuse who asks more
-// often.
-var retryAfter = []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
+// retryAfter are the waits after the first, second… failure in a row; the last one stays. Authorities refuse who fails more
+// often, and an hour is how long a name that leads here at last waits for its certificate.
+var retryAfter = []time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute, time.Hour}
 
 // CertificateStatus is what there is to know of a host's certificate.
 type CertificateStatus struct {
