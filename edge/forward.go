@@ -28,8 +28,6 @@ const (
 	streamPause = time.Hour
 	// freshConnTime is how long a connection may have been idle for a request that must not be sent twice.
 	freshConnTime = time.Second
-	// thoughtTime is how long an app may think before its visitor gets more time for the answer.
-	thoughtTime = 5 * time.Second
 	// interimMost bounds the answers before the answer.
 	interimMost = 10
 )
@@ -52,7 +50,6 @@ type exchange struct {
 	repeatable bool
 	webSocket  bool
 	interims   int
-	asked      time.Time
 
 	target *target
 	conn   *appConn
@@ -219,8 +216,10 @@ func (x *exchange) converse() error {
 	if x.body != nil {
 		x.startUpload()
 	} else {
-		x.asked = time.Now()
-		_ = c.net.SetDeadline(x.asked.Add(x.app.timeout))
+		most := time.Now().Add(x.app.timeout)
+		_ = c.net.SetDeadline(most)
+		// The answer, or the word that there is none, has to find the visitor's connection open.
+		_ = http.NewResponseController(x.w).SetWriteDeadline(most.Add(sendTime))
 		if _, err := c.net.Write(x.out); err != nil && !x.mayHaveAnswered(err) {
 			return err
 		}
@@ -287,7 +286,7 @@ func (x *exchange) answer() {
 		h["Connection"] = closeStatus
 	}
 	x.o.report(x.w, x.r, x.host, status, causeOf(status))
-	if x.upload != nil || time.Since(x.asked) > thoughtTime {
+	if x.upload != nil {
 		x.allowTime()
 	}
 	x.w.WriteHeader(status)

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -446,5 +449,77 @@ func TestUnixSocketsAreTargets(t *testing.T) {
 	_, e, _ := serving(t, content{"/index.html": "home"}, aplomb.AppRoute{Path: "/api", To: []string{"unix:" + path}})
 	if got := bodyOf(t, ask(t, client(t), e, "GET", "/api", nil)); got != "by socket" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestAnAppMayThinkLongerThanAVisitorHasTimeForAnAnswer: the time for the answer begins when it does.
+func TestAnAppMayThinkLongerThanAVisitorHasTimeForAnAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slow := way("/api", app(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, readAll(r.Body)) }))
+	slow.Timeout = 600
+	table := w.table(route(1, w.release(1, content{"/index.html": "x"}, ways(slow))))
+	for _, body := range []string{"", strings.Repeat("x", smallUpload+1)} {
+		r := request("POST", "/api")
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		rec := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		table.ServeHTTP(rec, r)
+		if left := time.Until(rec.latest); left < 600*time.Second || rec.Body.Len() != len(body) {
+			t.Errorf("%d bytes: the visitor's connection is open for another %v, and got %d bytes", len(body), left, rec.Body.Len())
+		}
+	}
+}
+
+// deadlines remembers the latest deadline for writing.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	latest time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	if t.After(d.latest) {
+		d.latest = t
+	}
+	return nil
+}
+
+func TestAClientThatIsTooSlowIsToldSo(t *testing.T) {
+	t.Parallel()
+	at := tcpApp(t, func(c net.Conn, _ string) { io.Copy(io.Discard, c) })
+	w := newWorld(t)
+	table := w.table(route(1, w.release(1, content{"/index.html": "x"}, ways(way("/api", at)))))
+	for _, length := range []int64{100, 1 << 20, -1} {
+		r := request("POST", "/api")
+		r.Body, r.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("some"), slowReader{})), length
+		if resp := do(table, r); resp.StatusCode != 408 || resp.Header.Get("Connection") != "close" {
+			t.Errorf("length %d: %d, want 408 and an end", length, resp.StatusCode)
+		}
+	}
+}
+
+// slowReader is a connection that sent nothing until its deadline.
+type slowReader struct{}
+
+func (slowReader) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+func TestAClientThatWaitsToBeAskedForItsBodyIs(t *testing.T) {
+	t.Parallel()
+	at := app(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Expect"], readAll(r.Body)) })
+	_, e, _ := serving(t, content{"/index.html": "home"}, way("/api", at))
+	for _, size := range []int{5, smallUpload + 5} {
+		c, err := net.Dial("tcp", e.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /api HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", size)
+		in := bufio.NewReader(c)
+		if line, err := in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		io.WriteString(c, strings.Repeat("x", size))
+		if got := readAll(in); !strings.Contains(got, "HTTP/1.1 200 OK") || strings.Count(got, "x") < size || strings.Contains(got, "100-continue") {
+			t.Errorf("%d bytes: %.80q", size, got)
+		}
 	}
 }

@@ -33,7 +33,7 @@ func (x *exchange) startUpload() {
 	c, body, chunks, head, timeout := x.conn, x.body, x.chunks, x.out, x.app.timeout
 	go func() {
 		defer close(u.done)
-		u.copy(c, body, chunks, head, control)
+		u.copy(c, body, chunks, head, timeout, control)
 		switch {
 		case u.clientErr != nil:
 			_ = c.net.SetDeadline(longAgo) // the app gets no whole request
@@ -46,7 +46,7 @@ func (x *exchange) startUpload() {
 	}()
 }
 
-func (u *upload) copy(c *appConn, body io.Reader, chunks bool, head []byte, control *http.ResponseController) {
+func (u *upload) copy(c *appConn, body io.Reader, chunks bool, head []byte, timeout time.Duration, control *http.ResponseController) {
 	write := func(b []byte) bool {
 		_ = c.net.SetWriteDeadline(time.Now().Add(appWriteTime))
 		_, u.appErr = c.net.Write(b)
@@ -65,6 +65,7 @@ func (u *upload) copy(c *appConn, body io.Reader, chunks bool, head []byte, cont
 			most = pause
 		}
 		_ = control.SetReadDeadline(most)
+		_ = control.SetWriteDeadline(most.Add(timeout + sendTime))
 		if u.stopped.Load() {
 			u.appErr = errStopped
 			return
