@@ -36,7 +36,7 @@ func serving(t testing.TB, files content, routes ...aplomb.AppRoute) (*world, *E
 	cfg := anyPort
 	cfg.Record = seen.add
 	e := listening(t, w, cfg)
-	e.shelf.apps.checks = checker{every: 20 * time.Millisecond, limit: time.Second, warm: 300 * time.Millisecond, warmUrgent: 200 * time.Millisecond}
+	e.shelf.apps.checks = checker{every: 20 * time.Millisecond, limit: 5 * time.Second, warm: 20 * time.Second, warmUrgent: 20 * time.Second}
 	run(t, e)
 	w.perform(e, intent(route(1, w.release(1, files, ways(routes...)))))
 	return w, e, seen
@@ -268,5 +268,27 @@ func TestHintsComeBeforeTheAnswer(t *testing.T) {
 	hints, rest, ok := strings.Cut(got, "\r\n\r\n")
 	if !ok || hints != "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload" || !strings.HasPrefix(rest, "HTTP/1.1 200 OK\r\n") || strings.Contains(rest, "Link") || !strings.HasSuffix(rest, "\r\n\r\nhi") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatASitesOwnerSetComesBeforeTheApp(t *testing.T) {
+	t.Parallel()
+	at := app(t, healthy(func(w http.ResponseWriter, r *http.Request) { t.Errorf("the app was asked for %s", r.URL) }))
+	w := newWorld(t)
+	r := route(1, w.release(1, content{"/index.html": "x"}, ways(way("/", at), way("/api", at))))
+	r.Site.Hosts = append(r.Site.Hosts, "www.shop.test")
+	r.Site.RedirectTo = map[aplomb.Host]aplomb.Host{"www.shop.test": shopHost}
+	r.Site.Gone = []string{"/api/leaked"}
+	r.Site.Offline = &aplomb.Offline{RetryAfter: 60}
+	table := w.table(r)
+	for _, c := range []struct {
+		host, path string
+		status     int
+	}{{shopHost, "/api", 503}, {shopHost, "/api/leaked", 410}, {"www.shop.test", "/api?q", 308}} {
+		r := request("POST", c.path)
+		r.Host = c.host
+		if resp := do(table, r); resp.StatusCode != c.status {
+			t.Errorf("%s%s: %d, want %d", c.host, c.path, resp.StatusCode, c.status)
+		}
 	}
 }
