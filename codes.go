@@ -17,6 +17,7 @@ const (
 	CodeExists      Code = "APL-1013"
 	CodeCancelled   Code = "APL-1014"
 	CodeWhichSite   Code = "APL-1015"
+	CodeStore       Code = "APL-1016"
 	CodeInternal    Code = "APL-1999"
 	CodeManifest    Code = "APL-2001"
 	CodePath        Code = "APL-2002"
@@ -52,6 +53,11 @@ const (
 	CodeForbidden   Code = "APL-4002"
 	CodeHostName    Code = "APL-4003"
 	CodeBusy        Code = "APL-4004"
+	CodeTokenEnded  Code = "APL-4005"
+	CodeAttempts    Code = "APL-4006"
+	CodeTokenTaken  Code = "APL-4007"
+	CodeNoToken     Code = "APL-4008"
+	CodeTokenAsked  Code = "APL-4009"
 	CodeDegraded    Code = "APL-5001"
 	CodeLocked      Code = "APL-5002"
 	CodeDamaged     Code = "APL-5003"
@@ -78,6 +84,7 @@ var Codes = map[Code]CodeText{
 	CodeExists:      {ErrRefused, "The file is there already"},
 	CodeCancelled:   {ErrUsage, "It was cancelled before anything went live"},
 	CodeWhichSite:   {ErrRefused, "A deploy has to say which site it is for"},
+	CodeStore:       {ErrRefused, "The folder holds a server's own data"},
 	CodeInternal:    {ErrInternal, "Something in Aplomb went wrong"},
 	CodeManifest:    {ErrInvalid, "The list of files cannot be used"},
 	CodePath:        {ErrInvalid, "A file's name or kind cannot be served"},
@@ -113,6 +120,11 @@ var Codes = map[Code]CodeText{
 	CodeForbidden:   {ErrDenied, "Not allowed"},
 	CodeHostName:    {ErrDenied, "The API does not answer under that host name"},
 	CodeBusy:        {ErrDown, "The API has too many requests at once"},
+	CodeTokenEnded:  {ErrDenied, "The token has expired or was revoked"},
+	CodeAttempts:    {ErrDenied, "Too many attempts with tokens that open nothing"},
+	CodeTokenTaken:  {ErrRefused, "There is a token of that name"},
+	CodeNoToken:     {ErrNotFound, "There is no such token"},
+	CodeTokenAsked:  {ErrUsage, "A token cannot be made like that"},
 	CodeDegraded:    {ErrDegraded, "The ledger refuses to write"},
 	CodeLocked:      {ErrRefused, "Another process uses the data folder"},
 	CodeDamaged:     {ErrDegraded, "Stored bytes are damaged"},
