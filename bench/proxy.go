@@ -8,14 +8,110 @@ import (
 	"strings"
 )
 
-// proxyApp is a second nginx that answers by itself: the trivial app that both proxies pass requests on to. It runs on the
-// load's core; what is measured is the proxies' alone.
-func (r *run) proxyApp() (*server, error) {
-	return r.nginxOf("app", `return 200 "`+strings.Repeat("0123456789abcdef", 64)+`";`, "default_type text/plain;", "1")
+// proxy measures the processor time and the delay that passing a request on to an app adds, beside nginx before the same
+// app. The app is another nginx, on the load's core, which answers by itself: what is measured is the proxies' alone.
+func (r *run) proxy() error {
+	cert, key, err := r.certificate()
+	if err != nil {
+		return err
+	}
+	app, err := r.nginxOf("app", "", `return 200 "`+strings.Repeat("0123456789abcdef", 64)+`";`, "default_type text/plain;", "1")
+	if err != nil {
+		return err
+	}
+	defer app.stop()
+	for _, proto := range []struct {
+		name, listen string
+		most, added  float64
+	}{
+		{"h1", "", 2.5, 1.7},
+		{"TLS h1", fmt.Sprintf(" ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2 TLSv1.3", cert, key), 2.3, 1.7},
+	} {
+		peers, err := r.proxies(app.addr, proto.listen, cert, key)
+		if err != nil {
+			return err
+		}
+		err = r.compare(proto.name, append(peers, peer{"the app alone", app}), proto.most, proto.added)
+		stopAll(peers)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proxies starts aplomb and nginx before an app.
+func (r *run) proxies(app, listen, cert, key string) ([]peer, error) {
+	nginx, err := r.nginxOf("proxy", listen, `proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;`,
+		"upstream app { server "+app+"; keepalive 64; keepalive_requests 1000000000; }", "0")
+	if err != nil {
+		return nil, err
+	}
+	peers := []peer{{"nginx", nginx}}
+	fail := func(err error) ([]peer, error) { stopAll(peers); return nil, err }
+	var extra []string
+	addr, err := freeAddr()
+	if err != nil {
+		return fail(err)
+	}
+	if listen != "" {
+		extra = []string{"--tls-listen", addr, "--cert", cert, "--key", key}
+	}
+	ours, err := r.up(true, extra...)
+	if err != nil {
+		return fail(err)
+	}
+	peers = append(peers, peer{"Aplomb", ours})
+	project := filepath.Join(r.dir, "project")
+	if err := os.MkdirAll(filepath.Join(project, "dist"), 0o755); err != nil {
+		return fail(err)
+	}
+	toml := filepath.Join(project, "aplomb.toml")
+	for name, text := range map[string]string{
+		toml: "site = \"shop\"\ndir = \"dist\"\n[[app]]\npath = \"/api\"\nto = [\"" + app + "\"]\n", filepath.Join(project, "dist", "index.html"): "<!doctype html><title>shop</title>",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return fail(err)
+		}
+	}
+	if _, err := r.aplomb(ours, "deploy", "--config", toml, "--host", "shop.localhost"); err != nil {
+		return fail(err)
+	}
+	if listen != "" {
+		ours.addr = addr
+	}
+	return peers, nil
+}
+
+// compare loads the proxies in turn, and the app alone to know what they add.
+func (r *run) compare(proto string, peers []peer, most, mostAdded float64) error {
+	cost, delay := map[string][]float64{}, map[string][]float64{}
+	for range r.rounds {
+		for _, p := range peers {
+			of := proto
+			if p.name == "the app alone" {
+				of = "h1"
+			} else if us, err := r.cost(proto, workload{name: "1 KB from an app", path: "/api"}, p); err != nil {
+				return err
+			} else {
+				cost[p.name] = append(cost[p.name], us)
+			}
+			us, err := r.p50(of, p)
+			if err != nil {
+				return err
+			}
+			delay[p.name] = append(delay[p.name], us)
+		}
+	}
+	r.ratio("CPU added a request, "+proto+", 1 KB from an app", cost["Aplomb"], cost["nginx"], "µs", "nginx", most)
+	alone := median(delay["the app alone"])
+	added := func(name string) []float64 { return []float64{median(delay[name]) - alone} }
+	r.ratio("p50 added, "+proto+", 1 KB from an app, one connection", added("Aplomb"), added("nginx"), "µs", "nginx", mostAdded)
+	return nil
 }
 
 // nginxOf starts an nginx with one location.
-func (r *run) nginxOf(name, location, server, core string) (*server, error) {
+func (r *run) nginxOf(name, listen, location, server, core string) (*server, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -32,7 +128,7 @@ http {
 	%[2]s
 	server { listen %[3]s; location / { %[4]s } }
 }
-`, dir, server, addr, location)
+`, dir, server, addr+listen, location)
 	if os.Getuid() == 0 {
 		text = "user root; " + text
 	}
@@ -43,66 +139,13 @@ http {
 	return r.startOn(core, addr, "nginx", "-c", conf)
 }
 
-// proxy measures the processor time and the delay that passing a request on to an app adds, beside nginx before the same app.
-func (r *run) proxy() error {
-	app, err := r.proxyApp()
-	if err != nil {
-		return err
-	}
-	defer app.stop()
-	nginx, err := r.nginxOf("proxy", `proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;`,
-		"upstream app { server "+app.addr+"; keepalive 64; keepalive_requests 1000000000; }", "0")
-	if err != nil {
-		return err
-	}
-	defer nginx.stop()
-	ours, err := r.up(true)
-	if err != nil {
-		return err
-	}
-	defer ours.stop()
-	project := filepath.Join(r.dir, "project")
-	if err := os.MkdirAll(filepath.Join(project, "dist"), 0o755); err != nil {
-		return err
-	}
-	toml := filepath.Join(project, "aplomb.toml")
-	for name, text := range map[string]string{toml: "site = \"shop\"\ndir = \"dist\"\n[[app]]\npath = \"/api\"\nto = [\"" + app.addr + "\"]\n", filepath.Join(project, "dist", "index.html"): "<!doctype html><title>shop</title>"} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	if _, err := r.aplomb(ours, "deploy", "--config", toml, "--host", "shop.localhost"); err != nil {
-		return err
-	}
-	peers := []peer{{"Aplomb", ours}, {"nginx", nginx}, {"the app alone", app}}
-	cost, delay := map[string][]float64{}, map[string][]float64{}
-	w := workload{name: "1 KB from an app", path: "/api"}
-	for range r.rounds {
-		for _, p := range peers[:2] {
-			us, err := r.cost("h1", w, p)
-			if err != nil {
-				return err
-			}
-			cost[p.name] = append(cost[p.name], us)
-		}
-		for _, p := range peers {
-			us, err := r.p50(p)
-			if err != nil {
-				return err
-			}
-			delay[p.name] = append(delay[p.name], us)
-		}
-	}
-	r.ratio("CPU added a request, h1, 1 KB from an app", cost["Aplomb"], cost["nginx"], "µs", "nginx", 2.5)
-	alone := median(delay["the app alone"])
-	added := func(name string) []float64 { return []float64{median(delay[name]) - alone} }
-	r.ratio("p50 added, h1, 1 KB from an app, one connection", added("Aplomb"), added("nginx"), "µs", "nginx", 1.7)
-	return nil
-}
-
 // p50 is the median time of an answer on one connection, in microseconds.
-func (r *run) p50(p peer) (float64, error) {
-	out, err := r.output(pinned("1", "wrk", "-t1", "-c1", "-d2s", "--latency", "-H", "Host: shop.localhost", "http://"+p.s.addr+"/api"))
+func (r *run) p50(proto string, p peer) (float64, error) {
+	scheme := "http://"
+	if proto != "h1" {
+		scheme = "https://"
+	}
+	out, err := r.output(pinned("1", "wrk", "-t1", "-c1", "-d2s", "--latency", "-H", "Host: shop.localhost", scheme+p.s.addr+"/api"))
 	if err != nil {
 		return 0, err
 	}

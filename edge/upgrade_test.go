@@ -3,10 +3,12 @@ package edge
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +144,36 @@ func TestOnlyWebSocketsAreSwitchedTo(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAWebSocketOverTLSReachesTheApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	table := w.table(route(1, w.release(1, content{"/index.html": "home"}, ways(way("/live", echo(t, "one"))))))
+	s := httptest.NewTLSServer(table)
+	t.Cleanup(s.Close)
+	c, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) // the certificate is the test's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(c, upgradeRequest)
+	in := bufio.NewReader(c)
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 101 {
+		t.Fatalf("%v %v", resp, err)
+	}
+	if name, err := in.ReadString('\n'); err != nil || name != "one\n" {
+		t.Fatalf("%q %v", name, err)
+	}
+	say(t, c, in, strings.Repeat("said ", 10_000))
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+		t.Errorf("at the end: %q, %v", rest, err)
+	}
+	table.apps.close() // returns when the tunnel has ended
 }
 
 func TestAFileIsNoWebSocket(t *testing.T) {
