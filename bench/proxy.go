@@ -37,7 +37,7 @@ func (r *run) proxy() error {
 			return err
 		}
 	}
-	return nil
+	return r.proxyLoad()
 }
 
 // proxies starts aplomb and nginx before an app.
@@ -62,25 +62,31 @@ func (r *run) proxies(app, listen, cert, key string) ([]peer, error) {
 		return fail(err)
 	}
 	peers = append(peers, peer{"Aplomb", ours})
-	project := filepath.Join(r.dir, "project")
-	if err := os.MkdirAll(filepath.Join(project, "dist"), 0o755); err != nil {
-		return fail(err)
-	}
-	toml := filepath.Join(project, "aplomb.toml")
-	for name, text := range map[string]string{
-		toml: "site = \"shop\"\ndir = \"dist\"\n[[app]]\npath = \"/api\"\nto = [\"" + app + "\"]\n", filepath.Join(project, "dist", "index.html"): "<!doctype html><title>shop</title>",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return fail(err)
-		}
-	}
-	if _, err := r.aplomb(ours, "deploy", "--config", toml, "--host", "shop.localhost"); err != nil {
+	if err := r.deployApp(ours, app); err != nil {
 		return fail(err)
 	}
 	if listen != "" {
 		ours.addr = addr
 	}
 	return peers, nil
+}
+
+// deployApp puts a release live that passes /api on to an app.
+func (r *run) deployApp(s *server, app string) error {
+	project := filepath.Join(r.dir, "project")
+	if err := os.MkdirAll(filepath.Join(project, "dist"), 0o755); err != nil {
+		return err
+	}
+	toml := filepath.Join(project, "aplomb.toml")
+	for name, text := range map[string]string{
+		toml: "site = \"shop\"\ndir = \"dist\"\n[[app]]\npath = \"/api\"\nto = [\"" + app + "\"]\n", filepath.Join(project, "dist", "index.html"): "<!doctype html><title>shop</title>",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	_, err := r.aplomb(s, "deploy", "--config", toml, "--host", "shop.localhost")
+	return err
 }
 
 // compare loads the proxies in turn, and the app alone to know what they add.
