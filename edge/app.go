@@ -73,7 +73,7 @@ func (s *site) appFor(r *http.Request) *appRoute {
 	for _, app := range s.apps {
 		switch {
 		case !app.takes(path):
-		case app.prefix == "" && fileCanAnswer && !hasEscapedSlash(r.URL.RawPath):
+		case app.prefix == "" && fileCanAnswer && mayNameFile(r.URL):
 			return nil // when no file answers: site.find
 		case fileCanAnswer && s.union.hashed(r.URL.Path):
 			return nil
@@ -95,6 +95,11 @@ func (s *site) lastApp() *appRoute {
 // mayBeFile reports whether a file can be the answer.
 func mayBeFile(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && !asksForWebSocket(r)
+}
+
+// mayNameFile reports whether some file can have a path: none has an empty segment, or a slash inside of one.
+func mayNameFile(u *url.URL) bool {
+	return !strings.Contains(u.Path, "//") && !hasEscapedSlash(u.RawPath)
 }
 
 // segments returns the path decoded, but for escaped slashes: those are part of a segment.

@@ -102,6 +102,7 @@ func TestWhatIsBelowAPrefixGoesToTheAppAndTheRestToFiles(t *testing.T) {
 		{"GET", "/%61pi/x%20y", "api GET /%61pi/x%20y"},
 		{"GET", "/api/group%2Fproject", "api GET /api/group%2Fproject"},
 		{"GET", "/api%2Fx", "rest GET /api%2Fx"},
+		{"GET", "/image/https://other.test/a.png", "rest GET /image/https://other.test/a.png"},
 		{"GET", hashed, "sent once"},
 		{"GET", "/strip", "strip GET /"},
 		{"GET", "/strip/a%2Fb/c?d", "strip GET /a%2Fb/c?d"},

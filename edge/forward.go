@@ -272,6 +272,9 @@ func (x *exchange) leave(keep bool) {
 	appBuffers.Put(c.buf)
 	c.buf = nil
 	if keep {
+		if x.app.timeout < idleConnTime {
+			_ = c.net.SetDeadline(time.Time{}) // a past one would make it look closed
+		}
 		t.release(c, time.Now())
 	} else {
 		t.drop(c)

@@ -343,3 +343,29 @@ func TestAPreviewOfAReleaseAsksItsApp(t *testing.T) {
 		t.Errorf("the preview's app said %q", got)
 	}
 }
+
+func TestAShortTimeoutDoesNotCostTheConnection(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	w := newWorld(t)
+	table := w.table(route(1, w.release(1, content{"/index.html": "x"}, ways(way("/api", s.Listener.Addr().String())))))
+	const timeout = 200 * time.Millisecond
+	table.sites["shop"].apps[0].timeout = timeout
+	for range 2 {
+		if got := get(table, "/api").StatusCode; got != 200 {
+			t.Fatalf("status %d", got)
+		}
+		<-time.After(timeout + 20*time.Millisecond)
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections, want the first used again", n)
+	}
+}
