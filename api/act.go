@@ -24,7 +24,7 @@ func (s *Server) act(do func(ctx context.Context, w http.ResponseWriter, r *requ
 				fmt.Sprintf("its Idempotency-Key is longer than %d bytes", maxKey), "aplomb version")
 		}
 		if key != "" {
-			key = r.caller.name + " " + r.Method + " " + r.URL.Path + " " + key
+			key = r.caller.id + " " + r.caller.name + " " + r.Method + " " + r.URL.Path + " " + key
 		}
 		return s.acts.once(r.Context(), key, func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTimeout)
@@ -112,7 +112,28 @@ func (s *Server) promote(ctx context.Context, w http.ResponseWriter, r *request)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkPromote(ctx, r, body.Release); err != nil {
+		return nil, err
+	}
 	return s.manager.Promote(ctx, r.ask(body.Why), r.site, body.Release)
+}
+
+// checkPromote asks for more than the right to deploy where a release was withdrawn: whoever may only deploy does not undo what
+// took it back.
+func (s *Server) checkPromote(ctx context.Context, r *request, id aplomb.ReleaseID) error {
+	if r.caller.scope.Has(aplomb.ScopeRollback) {
+		return nil
+	}
+	releases, err := s.manager.Releases(ctx, r.site)
+	if err != nil {
+		return err
+	}
+	for _, rel := range releases {
+		if rel.ID == id && rel.State == aplomb.Bad {
+			return lacksScope(r.caller, aplomb.ScopeRollback)
+		}
+	}
+	return nil
 }
 
 func (s *Server) rollback(ctx context.Context, w http.ResponseWriter, r *request) (any, error) {

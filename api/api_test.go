@@ -129,12 +129,12 @@ func TestEveryRouteFailsWithAllFivePartsOfAnError(t *testing.T) {
 		if !strings.Contains(rt.pattern, "{") {
 			continue // health, sites and verify cannot fail on what they are asked
 		}
-		path := strings.NewReplacer("{site}", "nowhere", "{upload}", "none", "{release}", "r1").Replace(rt.pattern)
+		path := strings.NewReplacer("{site}", "nowhere", "{upload}", "none", "{release}", "r1", "{token}", "none").Replace(rt.pattern)
 		p := checkProblem(t, raw(t, h, rt.method, path, rt.media, exampleBody(rt)), statusFor(rt), codeFor(rt))
 		if !strings.HasPrefix(p.Production, "Production is unchanged") {
 			t.Errorf("%s %s: %q", rt.method, path, p.Production)
 		}
-		if rt.media != jsonType || strings.Contains(rt.pattern, "{upload}") {
+		if rt.media != jsonType || !strings.Contains(rt.pattern, "{site}") {
 			continue
 		}
 		path = strings.NewReplacer("{site}", "shop", "{release}", "r1").Replace(rt.pattern)
@@ -190,6 +190,9 @@ func statusFor(rt route) int {
 }
 
 func codeFor(rt route) aplomb.Code {
+	if strings.Contains(rt.pattern, "{token}") {
+		return aplomb.CodeNoToken
+	}
 	if strings.Contains(rt.pattern, "{upload}") {
 		return aplomb.CodeUploadGone
 	}

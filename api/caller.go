@@ -8,8 +8,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"aplomb"
 )
 
 // actorHeader names the person for whom the machine's own user asks.
@@ -18,7 +21,14 @@ const actorHeader = "Aplomb-Actor"
 // caller is who sent a request, and what they may do.
 type caller struct {
 	name  string
-	scope Scope
+	scope aplomb.Scope
+	door  string
+
+	// of a token that was given away
+	token   string          // its name
+	id      string          // what tells it from another of that name
+	site    aplomb.SiteName // the only site it is for, "" for all
+	expires time.Time
 }
 
 type callerKey struct{}
@@ -34,13 +44,18 @@ func callerOf(ctx context.Context) caller {
 }
 
 // ownUser returns the caller that a process of uid is: the machine's user may do everything, and is trusted to name the person
-// it asks for.
-func ownUser(r *http.Request, uid int) caller {
+// it asks for. A name that only tokens have is not a person's.
+func ownUser(r *http.Request, uid int, door string) caller {
 	name := cleanActor(r.Header.Get(actorHeader))
-	if name == "" {
+	if name == "" || strings.HasSuffix(name, tokenActor) {
 		name = userName(uid)
 	}
-	return caller{name: name, scope: ScopeAll}
+	return caller{name: name, scope: aplomb.ScopeAll, door: door}
+}
+
+// bearer returns the caller that comes with a token that was given away. It says who that is: the bearer does not choose.
+func bearer(g Grant) caller {
+	return caller{name: g.Actor(), scope: g.Scopes, door: doorTCP, token: g.Name, id: g.ID, site: g.Site, expires: g.Expires}
 }
 
 // maxActor bounds an actor's name, in characters.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -33,11 +34,11 @@ func (s *Server) throughSocket(next http.Handler) http.Handler {
 				fmt.Sprintf("this server belongs to user %d; the request came from user %d", s.uid, p.uid),
 				"run the command as the user that runs aplomb up")
 		}
-		return ownUser(r, p.uid), nil
+		return ownUser(r, p.uid, doorSocket), nil
 	})
 }
 
-// throughTCP lets in requests for one of this server's own names that carry its token.
+// throughTCP lets in requests for one of this server's own names that carry a token.
 func (s *Server) throughTCP(at net.Addr, next http.Handler) http.Handler {
 	names := ownNames(s.cfg.Listen, at)
 	requests, followers := make(chan struct{}, maxRequests), make(chan struct{}, maxFollowers)
@@ -46,13 +47,47 @@ func (s *Server) throughTCP(at net.Addr, next http.Handler) http.Handler {
 			return caller{}, aplomb.NewError(aplomb.CodeHostName, "The request was not looked at",
 				fmt.Sprintf("the API does not answer under the name %.80q", r.Host), "call it as "+reachable(at.String()))
 		}
-		if !s.tokenIsRight(r) {
-			return caller{}, aplomb.NewError(aplomb.CodeDenied, "Not logged in",
-				"the API's TCP address asks for the token that aplomb up wrote for its own user, made anew at each start",
-				"run the command as the user that runs aplomb up")
-		}
-		return ownUser(r, s.uid), nil
+		return s.withToken(r)
 	})
+}
+
+// withToken returns who a request's token lets in: the machine's own user by the token that up wrote, or the bearer of one that
+// was given away.
+func (s *Server) withToken(r *http.Request) (caller, *aplomb.Error) {
+	c, refusal := s.tokenCaller(r)
+	if refusal == nil || refusal.Code != aplomb.CodeDenied {
+		return c, refusal
+	}
+	switch n := s.attempts.failed(r.RemoteAddr, s.cfg.Now()); {
+	case n <= maxAttempts:
+		return caller{}, refusal
+	case n == maxAttempts+1:
+		s.lg.Warn("more attempts with wrong tokens are not logged one by one", "remote", r.RemoteAddr, "most", maxAttempts, "in", attemptsIn)
+	}
+	return caller{}, aplomb.NewError(aplomb.CodeAttempts, "The request was not looked at",
+		fmt.Sprintf("%d requests from this address were not let in within a minute", maxAttempts),
+		"wait a minute, then look at the token: aplomb whoami")
+}
+
+func (s *Server) tokenCaller(r *http.Request) (caller, *aplomb.Error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return caller{}, denied("the API's TCP address asks for a token, and none came")
+	}
+	if strings.HasPrefix(token, tokenMark) {
+		k, refusal := s.grants.find(token)
+		if refusal != nil {
+			return caller{}, refusal
+		}
+		return bearer(k.Grant), nil
+	}
+	// Sums are compared, so that neither the token's length nor its first wrong byte shows in the time it takes.
+	sum := sha256.Sum256([]byte(token))
+	if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+		return caller{}, denied("it is not the token that aplomb up wrote for its own user, which is made anew at each start")
+	}
+	return ownUser(r, s.uid, doorTCP), nil
 }
 
 // gate is what both doors share: headers that keep answers out of browsers and caches, no request that a foreign page
@@ -75,12 +110,27 @@ func (s *Server) gate(next http.Handler, let func(*http.Request) (caller, *aplom
 				"a page of another site made it", "aplomb status")
 		}
 		if refusal != nil {
-			s.lg.Warn("the API refused a request", "code", refusal.Code, "why", refusal.Why, "remote", r.RemoteAddr)
+			if refusal.Code != aplomb.CodeAttempts {
+				s.lg.Warn("the API refused a request", "code", refusal.Code, "why", refusal.Why, "remote", r.RemoteAddr)
+			}
 			writeProblem(w, refusal.With(refused))
 			return
 		}
-		next.ServeHTTP(w, withCaller(r, c))
+		r, done := s.whileGranted(withCaller(r, c), c)
+		defer done()
+		next.ServeHTTP(w, r)
 	})
+}
+
+// whileGranted ends what is streamed to a token's bearer when the token is revoked.
+func (s *Server) whileGranted(r *http.Request, c caller) (*http.Request, func()) {
+	k := (*s.grants.table.Load())[c.id]
+	if k == nil {
+		return r, func() {}
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	stop := context.AfterFunc(k.life, cancel)
+	return r.WithContext(ctx), func() { stop(); cancel() }
 }
 
 // fromElsewhere reports whether a browser says that a page of another origin made the request, whatever its method.
@@ -97,16 +147,6 @@ func fromElsewhere(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// tokenIsRight compares sums, so that neither the token's length nor its first wrong byte shows in the time it takes.
-func (s *Server) tokenIsRight(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
 }
 
 // limited answers at most so many requests at once, and says so to the others.

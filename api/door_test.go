@@ -226,7 +226,7 @@ func TestMachineTokenNamesAPerson(t *testing.T) {
 		resp := ask(t, "GET", "http://"+addr+"/", header, addr)
 		line, _ := bufio.NewReader(resp.Body).ReadString(0)
 		resp.Body.Close()
-		if want += " read,deploy,rollback,admin"; line != want {
+		if want += " read,deploy,approve,rollback,admin"; line != want {
 			t.Errorf("%q is recorded as %q, want %q", given, line, want)
 		}
 	}
@@ -411,11 +411,11 @@ func TestEveryRouteNeedsItsScope(t *testing.T) {
 	t.Parallel()
 	s, _ := bareServer(t, Config{})
 	for _, rt := range s.routes() {
-		for _, has := range []Scope{0, ScopeRead, ScopeDeploy, ScopeRollback, ScopeAdmin} {
+		for _, has := range []aplomb.Scope{0, aplomb.ScopeRead, aplomb.ScopeDeploy, aplomb.ScopeApprove, aplomb.ScopeRollback, aplomb.ScopeAdmin} {
 			rt := rt
 			reached := false
 			rt.handle = func(http.ResponseWriter, *request) (any, error) { reached = true; return struct{}{}, nil }
-			r := withCaller(httptest.NewRequest(rt.method, "/", nil), caller{"mia", has})
+			r := withCaller(httptest.NewRequest(rt.method, "/", nil), caller{name: "mia", scope: has})
 			r.Header.Set("Content-Type", rt.media)
 			w := httptest.NewRecorder()
 			s.serve(rt).ServeHTTP(w, r)
@@ -440,7 +440,7 @@ func TestWritesAreReadOnlyInTheirOwnType(t *testing.T) {
 			continue
 		}
 		for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"} {
-			r := withCaller(httptest.NewRequest(rt.method, "/", strings.NewReader("{}")), caller{"mia", ScopeAll})
+			r := withCaller(httptest.NewRequest(rt.method, "/", strings.NewReader("{}")), caller{name: "mia", scope: aplomb.ScopeAll})
 			r.Header.Set("Content-Type", media)
 			w := httptest.NewRecorder()
 			s.serve(rt).ServeHTTP(w, r)
@@ -469,7 +469,7 @@ func TestWhatTheAPIDoesNotKnowIsAProblemToo(t *testing.T) {
 		{"GET", "/v1/sites/No-Such_Name", 400, aplomb.CodeUsage, ""},
 	} {
 		w := httptest.NewRecorder()
-		gate := s.gate(s.handler(), func(*http.Request) (caller, *aplomb.Error) { return caller{"mia", ScopeAll}, nil })
+		gate := s.gate(s.handler(), func(*http.Request) (caller, *aplomb.Error) { return caller{name: "mia", scope: aplomb.ScopeAll}, nil })
 		gate.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
 		resp := w.Result()
 		if got := resp.Header.Get("Allow"); got != c.allow {
@@ -487,7 +487,7 @@ func TestABugIsAnsweredWithoutItsDetails(t *testing.T) {
 		"error": func(http.ResponseWriter, *request) (any, error) { return nil, fmt.Errorf("the secret of error") },
 	} {
 		w := httptest.NewRecorder()
-		gate := s.gate(s.serve(route{"GET", "/x", ScopeRead, "", handle}), func(*http.Request) (caller, *aplomb.Error) { return caller{"mia", ScopeAll}, nil })
+		gate := s.gate(s.serve(route{"GET", "/x", aplomb.ScopeRead, "", handle}), func(*http.Request) (caller, *aplomb.Error) { return caller{name: "mia", scope: aplomb.ScopeAll}, nil })
 		gate.ServeHTTP(w, httptest.NewRequest("GET", "/x", nil))
 		p := checkProblem(t, w.Result(), 500, aplomb.CodeInternal)
 		if strings.Contains(p.Detail+p.Do, "secret") {

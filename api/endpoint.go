@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,23 +17,6 @@ import (
 
 	"aplomb"
 )
-
-// Token is what the TCP door asks for. It shows itself in its file and in the Authorization header, nowhere else.
-type Token string
-
-// String hides the token.
-func (t Token) String() string {
-	if t == "" {
-		return ""
-	}
-	return "(hidden)"
-}
-
-// GoString hides the token from %#v.
-func (t Token) GoString() string { return t.String() }
-
-// LogValue hides the token from logs.
-func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // Endpoint says where a server answers. The server writes it, its user's commands read it.
 type Endpoint struct {
@@ -55,20 +37,32 @@ func (e Endpoint) String() string {
 }
 
 // FindEndpoint finds the server that a command is meant for. addr is a TCP address, or a socket's path ("/…" or "unix:…");
-// without one, the environment's APLOMB_API is asked, and then the only server of this user that answers.
+// without one, the environment's APLOMB_API is asked, and then the only server of this user that answers. A token in APLOMB_TOKEN
+// goes before what is known of a TCP address.
 func FindEndpoint(addr string) (Endpoint, error) {
 	p := userPlaces(os.Getenv)
 	if addr == "" {
 		addr = os.Getenv("APLOMB_API")
 	}
-	if addr == "" {
-		return p.only()
+	ask := p.only
+	if addr != "" {
+		ask = func() (Endpoint, error) { return p.find(addr) }
 	}
-	return p.find(addr)
+	ep, err := ask()
+	if _, named := socketPath(addr); named || err != nil {
+		return ep, err
+	}
+	return withGivenToken(ep, os.Getenv("APLOMB_TOKEN"))
+}
+
+// socketPath returns the path of a socket that an address names.
+func socketPath(addr string) (string, bool) {
+	path, ok := strings.CutPrefix(addr, "unix:")
+	return path, ok || strings.HasPrefix(addr, "/")
 }
 
 func (p places) find(addr string) (Endpoint, error) {
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok || strings.HasPrefix(addr, "/") {
+	if path, ok := socketPath(addr); ok {
 		return Endpoint{Socket: path}, nil
 	}
 	addr = strings.TrimSuffix(strings.TrimPrefix(addr, "http://"), "/")
@@ -90,6 +84,9 @@ func (p places) find(addr string) (Endpoint, error) {
 			best, best.Socket = e, ""
 		}
 	}
+	if e, ok := p.loginTo(addr); ok {
+		return e, nil
+	}
 	return best, nil
 }
 
@@ -102,8 +99,15 @@ func (p places) only() (Endpoint, error) {
 	for _, dir := range slices.Concat(p.login, p.lasting) {
 		files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
 		for _, file := range files {
-			if e, err := readEndpoint(file); err == nil && !slices.ContainsFunc(found, func(f Endpoint) bool { return f.Socket == e.Socket }) {
+			e, err := readEndpoint(file)
+			if err != nil {
+				continue
+			}
+			switch i := slices.IndexFunc(found, e.sameAs); {
+			case i < 0:
 				found = append(found, e)
+			case strings.HasSuffix(file, loginSuffix) && !alive(found[i].PID):
+				found[i] = e // the server that wrote it is gone; what answers there now is another
 			}
 		}
 	}
@@ -127,6 +131,11 @@ func (p places) only() (Endpoint, error) {
 	slices.Sort(names)
 	return Endpoint{}, aplomb.NewError(aplomb.CodeUsage, "Several Aplomb servers answer", strings.Join(names, ", "),
 		"name one: --api "+answering[0].String()).With("Production is unchanged: nothing was asked.")
+}
+
+// sameAs reports whether two endpoints lead to one server.
+func (e Endpoint) sameAs(f Endpoint) bool {
+	return e.Socket != "" && e.Socket == f.Socket || e.API != "" && e.API == f.API
 }
 
 // answers reports whether somebody accepts connections at an endpoint.

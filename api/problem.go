@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"aplomb"
@@ -74,11 +75,15 @@ func writeProblem(w http.ResponseWriter, e *aplomb.Error) {
 	limitWrite(w)
 	h := w.Header()
 	h.Set("Content-Type", problemType)
-	if e.Code == aplomb.CodeDenied {
+	switch e.Code {
+	case aplomb.CodeDenied:
 		h.Set("WWW-Authenticate", `Bearer realm="aplomb"`)
-	}
-	if e.Code == aplomb.CodeBusy {
+	case aplomb.CodeTokenEnded:
+		h.Set("WWW-Authenticate", `Bearer realm="aplomb", error="invalid_token"`)
+	case aplomb.CodeBusy:
 		h.Set("Retry-After", "1")
+	case aplomb.CodeAttempts:
+		h.Set("Retry-After", strconv.Itoa(int(attemptsIn/time.Second)))
 	}
 	w.WriteHeader(status(e))
 	w.Write(append(body, '\n'))

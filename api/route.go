@@ -17,31 +17,6 @@ import (
 	"aplomb"
 )
 
-// Scope is a set of what a caller may do.
-type Scope uint8
-
-// The scopes. Reading is in none of the others.
-const (
-	ScopeRead Scope = 1 << iota
-	ScopeDeploy
-	ScopeRollback
-	ScopeAdmin
-
-	// ScopeAll is what the machine's own user has.
-	ScopeAll = ScopeRead | ScopeDeploy | ScopeRollback | ScopeAdmin
-)
-
-// String names the scope as tokens and documents do.
-func (s Scope) String() string {
-	var names []string
-	for i, name := range []string{"read", "deploy", "rollback", "admin"} {
-		if s&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ",")
-}
-
 // The content types of writes. Neither can be sent by a form.
 const (
 	jsonType  = "application/json"
@@ -51,7 +26,7 @@ const (
 // route is one address of the API. Its handler returns the answer, which is sent as JSON, or nil when it has written it itself.
 type route struct {
 	method, pattern string
-	scope           Scope
+	scope           aplomb.Scope
 	media           string // what a write must be sent as
 	handle          func(w http.ResponseWriter, r *request) (any, error)
 }
@@ -59,36 +34,40 @@ type route struct {
 // routes is the whole API.
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/v1/health", ScopeRead, "", s.health},
-		{"GET", "/metrics", ScopeRead, "", s.metrics},
-		{"GET", "/v1/log-level", ScopeRead, "", s.level},
-		{"PUT", "/v1/log-level", ScopeAdmin, jsonType, s.act(s.setLevel)},
-		{"GET", "/v1/sites", ScopeRead, "", s.sites},
-		{"GET", "/v1/sites/{site}", ScopeRead, "", s.siteStatus},
-		{"GET", "/v1/sites/{site}/releases", ScopeRead, "", s.releases},
-		{"GET", "/v1/sites/{site}/facts", ScopeRead, "", s.facts},
-		{"GET", "/v1/verify", ScopeRead, "", s.verify},
-		{"POST", "/v1/sites/{site}/uploads", ScopeDeploy, jsonType, s.begin},
-		{"PUT", "/v1/uploads/{upload}/blobs", ScopeDeploy, blobsType, s.receive},
-		{"POST", "/v1/uploads/{upload}/seal", ScopeDeploy, jsonType, s.act(s.seal)},
-		{"DELETE", "/v1/uploads/{upload}", ScopeDeploy, jsonType, s.act(s.abandon)},
-		{"POST", "/v1/sites/{site}/promote", ScopeDeploy, jsonType, s.act(s.promote)},
-		{"POST", "/v1/sites/{site}/rollback", ScopeRollback, jsonType, s.act(s.rollback)},
-		{"POST", "/v1/sites/{site}/undo", ScopeRollback, jsonType, s.act(s.undo)},
-		{"POST", "/v1/sites/{site}/retire", ScopeRollback, jsonType, s.act(s.retire)},
-		{"POST", "/v1/sites/{site}/note", ScopeDeploy, jsonType, s.act(s.note)},
-		{"POST", "/v1/sites/{site}/releases/{release}/preview", ScopeDeploy, jsonType, s.act(s.preview)},
-		{"POST", "/v1/sites/{site}/recover", ScopeAdmin, jsonType, s.act(s.recover)},
-		{"POST", "/v1/sites/{site}", ScopeAdmin, jsonType, s.act(s.addSite)},
-		{"DELETE", "/v1/sites/{site}", ScopeAdmin, jsonType, s.act(s.removeSite)},
-		{"GET", "/v1/sites/{site}/rules", ScopeRead, "", s.rules},
-		{"POST", "/v1/sites/{site}/rules", ScopeAdmin, jsonType, s.act(s.setRules)},
-		{"POST", "/v1/sites/{site}/offline", ScopeRollback, jsonType, s.act(s.offline)},
-		{"POST", "/v1/sites/{site}/online", ScopeRollback, jsonType, s.act(s.online)},
-		{"POST", "/v1/sites/{site}/forget", ScopeAdmin, jsonType, s.act(s.forget)},
-		{"GET", "/v1/sites/{site}/usage", ScopeRead, "", s.usage},
-		{"POST", "/v1/collect", ScopeAdmin, jsonType, s.act(s.collect)},
-		{"GET", "/v1/backup", ScopeAdmin, "", s.backup},
+		{"GET", "/v1/health", aplomb.ScopeRead, "", s.health},
+		{"GET", "/v1/whoami", aplomb.ScopeRead, "", s.whoami},
+		{"GET", "/v1/tokens", aplomb.ScopeAdmin, "", s.tokenList},
+		{"POST", "/v1/tokens", aplomb.ScopeAdmin, jsonType, s.addToken},
+		{"DELETE", "/v1/tokens/{token}", aplomb.ScopeAdmin, jsonType, s.act(s.revokeToken)},
+		{"GET", "/metrics", aplomb.ScopeRead, "", s.metrics},
+		{"GET", "/v1/log-level", aplomb.ScopeRead, "", s.level},
+		{"PUT", "/v1/log-level", aplomb.ScopeAdmin, jsonType, s.act(s.setLevel)},
+		{"GET", "/v1/sites", aplomb.ScopeRead, "", s.sites},
+		{"GET", "/v1/sites/{site}", aplomb.ScopeRead, "", s.siteStatus},
+		{"GET", "/v1/sites/{site}/releases", aplomb.ScopeRead, "", s.releases},
+		{"GET", "/v1/sites/{site}/facts", aplomb.ScopeRead, "", s.facts},
+		{"GET", "/v1/verify", aplomb.ScopeRead, "", s.verify},
+		{"POST", "/v1/sites/{site}/uploads", aplomb.ScopeDeploy, jsonType, s.begin},
+		{"PUT", "/v1/uploads/{upload}/blobs", aplomb.ScopeDeploy, blobsType, s.receive},
+		{"POST", "/v1/uploads/{upload}/seal", aplomb.ScopeDeploy, jsonType, s.act(s.seal)},
+		{"DELETE", "/v1/uploads/{upload}", aplomb.ScopeDeploy, jsonType, s.act(s.abandon)},
+		{"POST", "/v1/sites/{site}/promote", aplomb.ScopeDeploy, jsonType, s.act(s.promote)},
+		{"POST", "/v1/sites/{site}/rollback", aplomb.ScopeRollback, jsonType, s.act(s.rollback)},
+		{"POST", "/v1/sites/{site}/undo", aplomb.ScopeRollback, jsonType, s.act(s.undo)},
+		{"POST", "/v1/sites/{site}/retire", aplomb.ScopeRollback, jsonType, s.act(s.retire)},
+		{"POST", "/v1/sites/{site}/note", aplomb.ScopeDeploy, jsonType, s.act(s.note)},
+		{"POST", "/v1/sites/{site}/releases/{release}/preview", aplomb.ScopeDeploy, jsonType, s.act(s.preview)},
+		{"POST", "/v1/sites/{site}/recover", aplomb.ScopeAdmin, jsonType, s.act(s.recover)},
+		{"POST", "/v1/sites/{site}", aplomb.ScopeAdmin, jsonType, s.act(s.addSite)},
+		{"DELETE", "/v1/sites/{site}", aplomb.ScopeAdmin, jsonType, s.act(s.removeSite)},
+		{"GET", "/v1/sites/{site}/rules", aplomb.ScopeRead, "", s.rules},
+		{"POST", "/v1/sites/{site}/rules", aplomb.ScopeAdmin, jsonType, s.act(s.setRules)},
+		{"POST", "/v1/sites/{site}/offline", aplomb.ScopeRollback, jsonType, s.act(s.offline)},
+		{"POST", "/v1/sites/{site}/online", aplomb.ScopeRollback, jsonType, s.act(s.online)},
+		{"POST", "/v1/sites/{site}/forget", aplomb.ScopeAdmin, jsonType, s.act(s.forget)},
+		{"GET", "/v1/sites/{site}/usage", aplomb.ScopeRead, "", s.usage},
+		{"POST", "/v1/collect", aplomb.ScopeAdmin, jsonType, s.act(s.collect)},
+		{"GET", "/v1/backup", aplomb.ScopeAdmin, "", s.backup},
 	}
 }
 
@@ -172,15 +151,8 @@ func (s *Server) caught(w http.ResponseWriter, r *request) {
 
 // admit checks a request against its route, and finds the site it is about.
 func (s *Server) admit(rt route, r *request) error {
-	if r.caller.scope&rt.scope == 0 {
-		return aplomb.NewError(aplomb.CodeForbidden, "Not allowed",
-			fmt.Sprintf("this needs the scope %s; %s has %s", rt.scope, r.caller.name, r.caller.scope), "aplomb status").With(refused)
-	}
-	if rt.media != "" {
-		if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != rt.media {
-			return aplomb.NewError(aplomb.CodeMedia, "The request was not looked at",
-				fmt.Sprintf("its Content-Type is %.80q", r.Header.Get("Content-Type")), "send it as "+rt.media).With(refused)
-		}
+	if !r.caller.scope.Has(rt.scope) {
+		return lacksScope(r.caller, rt.scope)
 	}
 	if name := r.PathValue("site"); name != "" {
 		site, err := aplomb.ParseSiteName(name)
@@ -192,7 +164,68 @@ func (s *Server) admit(rt route, r *request) error {
 	if id := r.PathValue("upload"); id != "" {
 		r.site = s.uploads.site(id)
 	}
+	if err := rt.checkSite(r); err != nil {
+		return err
+	}
+	if rt.media != "" {
+		if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != rt.media {
+			return aplomb.NewError(aplomb.CodeMedia, "The request was not looked at",
+				fmt.Sprintf("its Content-Type is %.80q", r.Header.Get("Content-Type")), "send it as "+rt.media).With(refused)
+		}
+	}
 	return nil
+}
+
+// narrows reports whether a route about the whole server leaves out what a caller of one site must not see.
+func (rt route) narrows() bool {
+	switch rt.method + " " + rt.pattern {
+	case "GET /v1/health", "GET /v1/whoami", "GET /v1/sites", "GET /v1/verify":
+		return true
+	}
+	return false
+}
+
+// creates reports whether a route makes a site.
+func (rt route) creates() bool { return rt.method+" "+rt.pattern == "POST /v1/sites/{site}" }
+
+// checkSite keeps a caller of one site to it. Whether another site exists is not told.
+func (rt route) checkSite(r *request) error {
+	bound := r.caller.site
+	switch {
+	case bound == "":
+		return nil
+	case strings.Contains(rt.pattern, "{upload}") && r.site == "":
+		return aplomb.NewError(aplomb.CodeUploadGone, "the upload cannot go on", "it was sealed, given up, or lost in a restart",
+			"aplomb deploy again: what has arrived is not sent twice").With(refused)
+	case r.site == bound && !rt.creates(), r.site == "" && rt.narrows():
+		return nil
+	case r.site == bound:
+		return forbidden(fmt.Sprintf("%s is for the site %s and creates none; aplomb site add needs the scope admin for all sites", r.caller.name, bound),
+			"ask whoever runs aplomb up: aplomb site add "+string(bound)+" --host HOST")
+	case r.site == "":
+		return forbidden(fmt.Sprintf("this is about the whole server; %s is for the site %s", r.caller.name, bound),
+			fmt.Sprintf("ask whoever runs aplomb up: aplomb token add NAME --scope %s", rt.scope))
+	}
+	return forbidden(fmt.Sprintf("%s is for the site %s", r.caller.name, bound),
+		fmt.Sprintf("ask whoever runs aplomb up: aplomb token add NAME --scope %s --site %s", rt.scope, r.site))
+}
+
+func forbidden(why, do string) error {
+	return aplomb.NewError(aplomb.CodeForbidden, "Not allowed", why, do).With(refused)
+}
+
+// lacksScope says which scope a caller would need, and who can give it.
+func lacksScope(c caller, need aplomb.Scope) error {
+	site := ""
+	if c.site != "" && need != aplomb.ScopeAdmin {
+		site = " --site " + string(c.site)
+	}
+	has := c.scope.String()
+	if has == "" {
+		has = "none"
+	}
+	return forbidden(fmt.Sprintf("this needs the scope %s; %s has %s", need, c.name, has),
+		fmt.Sprintf("ask whoever runs aplomb up, or has the scope admin: aplomb token add NAME --scope %s%s", need, site))
 }
 
 func writeJSON(w http.ResponseWriter, answer any) {

@@ -42,14 +42,16 @@ type Config struct {
 
 // Server answers the API on a unix socket and, where asked to, on TCP.
 type Server struct {
-	lg      *slog.Logger
-	manager *release.Manager
-	cfg     Config
-	uid     int // whose processes may use the socket, root's apart
-	started time.Time
-	places  places
-	acts    *acts
-	uploads *uploads
+	lg       *slog.Logger
+	manager  *release.Manager
+	cfg      Config
+	uid      int // whose processes may use the socket, root's apart
+	started  time.Time
+	places   places
+	acts     *acts
+	uploads  *uploads
+	grants   *grants
+	attempts *attempts
 
 	// set by Open; where doors were shut Run adds them
 	token    [sha256.Size]byte // the sha-256 of the token that TCP asks for
@@ -58,6 +60,7 @@ type Server struct {
 	mu       sync.Mutex             // guards endpoint
 	endpoint Endpoint
 	files    []string // where the endpoint is written down
+	unread   error    // why the tokens cannot be read
 
 	missing atomic.Pointer[[]error] // replaced as a whole: whoever asks never waits for a door
 }
@@ -74,6 +77,7 @@ func New(lg *slog.Logger, m *release.Manager, c Config) *Server {
 	return &Server{
 		lg: lg, manager: m, cfg: c, uid: os.Getuid(), started: c.Now().UTC(),
 		places: userPlaces(os.Getenv), acts: newActs(), uploads: newUploads(),
+		grants: newGrants(lg, c.Dir, c.Now), attempts: newAttempts(),
 	}
 }
 
@@ -117,13 +121,17 @@ func (s *Server) OpenSome() (missing []error) {
 	}
 	opened, missing := s.tryDoors()
 	s.doors = append(s.doors, opened...)
+	s.unread = s.grants.load()
 	return s.lacks(missing)
 }
 
-// lacks writes down where the doors are, and publishes what is missing: doors, or the place where that is written down.
+// lacks writes down where the doors are, and publishes what is missing: doors, the place where that is written down, tokens.
 func (s *Server) lacks(missing []error) []error {
 	if err := s.writeDown(); err != nil {
 		missing = append(missing, err)
+	}
+	if s.unread != nil {
+		missing = append(missing, s.unread)
 	}
 	s.missing.Store(&missing)
 	return missing
@@ -181,6 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, d := range s.doors {
 		s.answer(ctx, g, d)
 	}
+	g.Go(func() error { s.grants.flush(ctx); return nil })
 	if len(s.shut) > 0 {
 		g.Go(func() error { s.retry(ctx, g); return nil })
 	}

@@ -45,7 +45,11 @@ func (s *Server) removeSite(ctx context.Context, w http.ResponseWriter, r *reque
 	if err := decode(w, r, maxBody, &body); err != nil {
 		return nil, err
 	}
-	return s.manager.RemoveSite(ctx, r.ask(body.Why), r.site, body.Confirm)
+	removed, err := s.manager.RemoveSite(ctx, r.ask(body.Why), r.site, body.Confirm)
+	if err == nil {
+		s.revokeOf(ctx, r, r.site)
+	}
+	return removed, err
 }
 
 func (s *Server) rules(_ http.ResponseWriter, r *request) (any, error) {

@@ -9,8 +9,10 @@ import (
 // status returns the HTTP status of an error: by its code where HTTP has a word for just that, else by its kind.
 func status(e *aplomb.Error) int {
 	switch e.Code {
-	case aplomb.CodeDenied:
+	case aplomb.CodeDenied, aplomb.CodeTokenEnded:
 		return http.StatusUnauthorized
+	case aplomb.CodeAttempts:
+		return http.StatusTooManyRequests
 	case aplomb.CodeHostName:
 		return http.StatusMisdirectedRequest
 	case aplomb.CodeMethod:
@@ -50,7 +52,7 @@ func kindOf(status int) error {
 		return aplomb.ErrNotFound
 	case http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusInsufficientStorage:
 		return aplomb.ErrInvalid
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusTooManyRequests:
 		return aplomb.ErrDenied
 	case http.StatusConflict:
 		return aplomb.ErrRefused

@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +36,9 @@ func (s *Server) begin(w http.ResponseWriter, r *request) (any, error) {
 	// Detached: an upload that was recorded must not lose the answer that names it to a cut connection half-way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTimeout)
 	defer cancel()
+	if err := s.checkHosts(ctx, r, &body.UploadRequest); err != nil {
+		return nil, err
+	}
 	up, err := s.manager.Begin(ctx, r.ask(body.Why), body.UploadRequest)
 	if err != nil {
 		return nil, err
@@ -42,6 +48,29 @@ func (s *Server) begin(w http.ResponseWriter, r *request) (any, error) {
 		up.Missing = []aplomb.Digest{}
 	}
 	return up, nil
+}
+
+// checkHosts keeps those who may not create a site from it: their upload is for a site that exists, under the hosts it has.
+func (s *Server) checkHosts(ctx context.Context, r *request, req *release.UploadRequest) error {
+	if r.caller.scope.Has(aplomb.ScopeAdmin) && r.caller.site == "" {
+		return nil
+	}
+	st, err := s.manager.Status(ctx, r.site)
+	switch {
+	case errors.Is(err, aplomb.ErrNotFound):
+		return forbidden(fmt.Sprintf("there is no site %s, and %s creates none: that needs the scope admin for all sites", r.site, r.caller.name),
+			fmt.Sprintf("ask whoever runs aplomb up: aplomb site add %s --host HOST", r.site))
+	case err != nil:
+		return err
+	}
+	for _, name := range req.Hosts {
+		if host, err := aplomb.ParseHost(name); err != nil || !slices.Contains(st.Hosts, host) {
+			return aplomb.NewError(aplomb.CodeHosts, "Nothing uploaded", fmt.Sprintf("host %.80q is not one of %s's hosts: %v", name, r.site, st.Hosts),
+				"aplomb deploy DIR --site "+string(r.site))
+		}
+	}
+	req.Hosts = nil // with which a site that is being removed meanwhile would be made anew
+	return nil
 }
 
 // receive passes a stream of blobs on. It has no limit but the manager's: the stream may be long, only silence ends it.
