@@ -122,7 +122,8 @@ func (c *call) rootCommand(args []string) *cobra.Command {
 	f.StringVar(&c.flags.actor, "actor", "", "`who` asks, for the timeline (default: $APLOMB_ACTOR, or your user name)")
 	root.AddCommand(c.initCommand(), c.upCommand(), c.deployCommand(), c.promoteCommand(), c.previewCommand(), c.rollbackCommand(),
 		c.undoCommand(), c.offlineCommand(), c.onlineCommand(), c.metricsCommand(), c.statusCommand(), c.releasesCommand(), c.collectCommand(), c.forgetCommand(), c.sitesCommand(), c.siteCommand(), c.logCommand(), c.logLevelCommand(), c.noteCommand(), c.retireCommand(),
-		c.auditCommand(), c.recoverCommand(), c.backupCommand(), c.restoreCommand(), c.configCommand(), c.installCommand(), c.versionCommand(), c.completionCommand())
+		c.auditCommand(), c.recoverCommand(), c.backupCommand(), c.restoreCommand(), c.configCommand(), c.installCommand(), c.versionCommand(), c.completionCommand(),
+		c.tokenCommand(), c.loginCommand(), c.logoutCommand(), c.whoamiCommand())
 	return root
 }
 
