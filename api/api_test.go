@@ -96,7 +96,7 @@ func TestAbandonedUploadIsGone(t *testing.T) {
 	}
 	_, err = c.Seal(t.Context(), up.ID)
 	e, ok := err.(*aplomb.Error)
-	if !ok || e.Code != aplomb.CodeUploadGone || e.Production != "Production is unchanged: nothing is live yet." {
+	if !ok || e.Code != aplomb.CodeUploadGone || e.Production != "Production is unchanged: there is no site shop." {
 		t.Errorf("seal = %+v, want %s that knows the upload's site", err, aplomb.CodeUploadGone)
 	}
 }

@@ -9,13 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"aplomb"
 	"aplomb/release"
@@ -303,6 +308,9 @@ func (c *Client) failed(req *http.Request, err error) error {
 			With("Production: not known from here; an act the server has begun goes on to its end.")
 	}
 	if unreached, ok := errors.AsType[*dialError](err); ok {
+		if errors.Is(err, fs.ErrPermission) {
+			return notMine(c.ep, err)
+		}
 		return noServer("No Aplomb server answers at "+c.ep.String(), plainly(unreached), c.ep, err)
 	}
 	return c.broken(siteOf(req), err)
@@ -330,6 +338,38 @@ func noServer(what, why string, ep Endpoint, err error) *aplomb.Error {
 	}
 	return aplomb.NewError(aplomb.CodeNoServer, what, why, do).Because(err).
 		With("Production: not known from here; this command changed nothing.")
+}
+
+// notMine says that the socket is another user's.
+func notMine(ep Endpoint, err error) *aplomb.Error {
+	why, do := "the modes of its socket, or of a folder above it, keep this user out", "run the command as the user that runs aplomb up"
+	if name := ownerOf(ep.Socket); name != "" {
+		why = fmt.Sprintf("%s belongs to %s, and lets nobody else in but root", ep.Socket, name)
+		do = fmt.Sprintf("sudo -u %s COMMAND", name)
+	}
+	return aplomb.NewError(aplomb.CodeForbidden, "The Aplomb server at "+ep.String()+" does not let this user in", why, do).Because(err).
+		With("Production: not known from here; this command changed nothing.")
+}
+
+// ownerOf returns the name of the user whose a file is, or, where this user does not see it, whose the nearest folder above is
+// that can be seen; "" where that is nobody's in particular.
+func ownerOf(path string) string {
+	for ; path != filepath.Dir(path); path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			continue
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || int(st.Uid) == os.Getuid() {
+			return ""
+		}
+		id := strconv.FormatUint(uint64(st.Uid), 10)
+		if u, err := user.LookupId(id); err == nil {
+			return u.Username
+		}
+		return "#" + id
+	}
+	return ""
 }
 
 // stranger says that what answered does not speak this API.

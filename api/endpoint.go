@@ -119,18 +119,25 @@ func (p places) only() (Endpoint, error) {
 	case len(answering) == 1:
 		return answering[0], nil
 	case len(answering) == 0:
-		if service := (Endpoint{Socket: ServiceSocket}); answers(service) {
-			return service, nil
+		service := Endpoint{Socket: ServiceSocket}
+		if err := reach(service); err == nil || errors.Is(err, fs.ErrPermission) {
+			return service, nil // that it lets others in and not this user shows when it is asked
 		}
 		return Endpoint{}, noServer("No Aplomb server of this user is known", "none has left word where it answers", Endpoint{}, nil)
 	}
+	return Endpoint{}, several(answering)
+}
+
+// several refuses to choose one of this user's servers.
+func several(answering []Endpoint) error {
+	slices.SortFunc(answering, func(a, b Endpoint) int { return strings.Compare(a.String(), b.String()) })
 	var names []string
 	for _, e := range answering {
-		names = append(names, fmt.Sprintf("%s (%s)", e, e.Dir))
+		names = append(names, fmt.Sprintf("--api %s: data folder %s", e, e.Dir))
 	}
-	slices.Sort(names)
-	return Endpoint{}, aplomb.NewError(aplomb.CodeUsage, "Several Aplomb servers answer", strings.Join(names, ", "),
-		"name one: --api "+answering[0].String()).With("Production is unchanged: nothing was asked.")
+	return aplomb.NewError(aplomb.CodeUsage, fmt.Sprintf("%d Aplomb servers of this user answer, and the command does not say which one is meant", len(names)),
+		"they are\n"+strings.Join(names, "\n"), "name one: --api "+answering[0].String()).
+		With("Production is unchanged: no server was asked for anything.")
 }
 
 // sameAs reports whether two endpoints lead to one server.
@@ -139,15 +146,16 @@ func (e Endpoint) sameAs(f Endpoint) bool {
 }
 
 // answers reports whether somebody accepts connections at an endpoint.
-func answers(e Endpoint) bool {
+func answers(e Endpoint) bool { return reach(e) == nil }
+
+func reach(e Endpoint) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	conn, err := dialEndpoint(ctx, e)
 	if err != nil {
-		return false
+		return err
 	}
-	conn.Close()
-	return true
+	return conn.Close()
 }
 
 // dialEndpoint connects to the socket where it can be reached, else over TCP.

@@ -28,6 +28,7 @@ type upload struct {
 	req     UploadRequest
 	rollout int64
 	begun   time.Time
+	created bool // the site, for this upload
 
 	// mu is held while the upload's one stream or its sealing is at work.
 	mu       sync.Mutex
@@ -52,12 +53,35 @@ func (m *Manager) Begin(ctx context.Context, ask Ask, req UploadRequest) (Upload
 	if err != nil {
 		return Upload{}, m.production(req.Site, err)
 	}
-	if err := d.checkChanged(ask, req); err != nil {
+	u, err := m.begin(ctx, d, ask, req, begun)
+	if err != nil {
+		if created {
+			m.takeBack(ctx, d, ask)
+		}
 		return Upload{}, d.tell(err)
+	}
+	u.created = created
+	out := Upload{ID: u.id, Rollout: u.rollout, Missing: []aplomb.Digest{}, Created: created, Warnings: warnings, Live: d.view.Load().state.Live, Usual: usual(d.view.Load().took)}
+	gone := goneOf(d.view.Load().state.Site)
+	out.Warnings = append(out.Warnings, goneWarnings(req.Files, gone)...)
+	for _, ref := range m.cfg.Blobs.Missing(refs(notGone(req.Files, gone))) {
+		u.want[ref.Digest] = ref.Size
+		out.Missing = append(out.Missing, ref.Digest)
+	}
+	m.mu.Lock()
+	m.uploads[u.id] = u
+	m.mu.Unlock()
+	return out, nil
+}
+
+// begin records that a deploy was asked for, and takes the lease under which its blobs stay.
+func (m *Manager) begin(ctx context.Context, d *driver, ask Ask, req UploadRequest, begun time.Time) (*upload, error) {
+	if err := d.checkChanged(ask, req); err != nil {
+		return nil, err
 	}
 	batch, err := m.lease(ctx)
 	if err != nil {
-		return Upload{}, d.tell(err)
+		return nil, err
 	}
 	u := &upload{id: newID(), d: d, ask: ask, req: req, begun: begun, batch: batch, want: map[aplomb.Digest]int64{}, fresh: map[aplomb.Digest]bool{}, lastByte: begun}
 	err = d.do(ctx, func(ctx context.Context) error {
@@ -71,19 +95,30 @@ func (m *Manager) Begin(ctx context.Context, ask Ask, req UploadRequest) (Upload
 	})
 	if err != nil {
 		m.release(batch)
-		return Upload{}, d.tell(err)
+		return nil, err
 	}
-	out := Upload{ID: u.id, Rollout: u.rollout, Missing: []aplomb.Digest{}, Created: created, Warnings: warnings, Live: d.view.Load().state.Live, Usual: usual(d.view.Load().took)}
-	gone := goneOf(d.view.Load().state.Site)
-	out.Warnings = append(out.Warnings, goneWarnings(req.Files, gone)...)
-	for _, ref := range m.cfg.Blobs.Missing(refs(notGone(req.Files, gone))) {
-		u.want[ref.Digest] = ref.Size
-		out.Missing = append(out.Missing, ref.Digest)
+	return u, nil
+}
+
+// takeBack removes a site that was created for an upload that came to nothing, so that it keeps neither a name nor hosts from
+// anybody. A site of which anything else is known by now stays.
+func (m *Manager) takeBack(ctx context.Context, d *driver, ask Ask) {
+	m.creating.Lock()
+	defer m.creating.Unlock()
+	err := d.do(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		s := d.state
+		if s.Removed || len(s.Releases) > 0 || len(s.Rollouts) > 0 || s.Pending != nil || s.Site.Offline != nil || d.degraded != nil {
+			return nil
+		}
+		if _, err := d.apply(ctx, aplomb.Event{Kind: aplomb.EventSiteRemove, At: m.cfg.Now(), Actor: ask.Actor, Why: "its first deploy came to nothing"}); err != nil {
+			return err
+		}
+		_, err := d.vanish(ctx)
+		return err
+	})
+	if err != nil {
+		m.lg.Warn("a site without a release stays", "site", d.name, "err", err)
 	}
-	m.mu.Lock()
-	m.uploads[u.id] = u
-	m.mu.Unlock()
-	return out, nil
 }
 
 // lease opens a batch, under which nothing is collected until it is released.
@@ -144,12 +179,23 @@ func secretError(found []string) *aplomb.Error {
 		fmt.Sprintf("take it out of the folder, or: aplomb deploy --allow %s", found[0]))
 }
 
-// listed names up to five of what was found.
-func listed(names []string) string {
-	if len(names) > 5 {
-		return strings.Join(names[:5], ", ") + fmt.Sprintf(" and %d more", len(names)-5)
+// listed names up to five of what was found, as people say it.
+func listed[T ~string](names []T) string {
+	var b strings.Builder
+	for i, name := range names {
+		switch {
+		case i == 0:
+		case i == 5:
+			fmt.Fprintf(&b, " and %d more", len(names)-5)
+			return b.String()
+		case i == len(names)-1:
+			b.WriteString(" and ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
 	}
-	return strings.Join(names, ", ")
+	return b.String()
 }
 
 // siteFor returns the site's driver, and creates the site when the request brings its hosts.
@@ -210,7 +256,7 @@ func (d *driver) checkHosts(hosts []aplomb.Host) error {
 	site := d.view.Load().state.Site
 	for _, h := range hosts {
 		if !slices.Contains(site.Hosts, h) {
-			return aplomb.NewError(aplomb.CodeHosts, "nothing uploaded", fmt.Sprintf("host %s is not one of %s's hosts: %v", h, d.name, site.Hosts), fmt.Sprintf("aplomb deploy DIR --site %s", d.name))
+			return aplomb.NewError(aplomb.CodeHosts, "nothing uploaded", fmt.Sprintf("host %s is not one of %s's hosts, which are %s", h, d.name, listed(site.Hosts)), fmt.Sprintf("aplomb deploy DIR --site %s", d.name))
 		}
 	}
 	return nil
@@ -332,6 +378,9 @@ func (m *Manager) giveUp(ctx context.Context, u *upload, why string) {
 	})
 	if err != nil {
 		m.lg.Warn("end of an upload not recorded", "site", u.d.name, "rollout", u.rollout, "err", err)
+	}
+	if u.created {
+		m.takeBack(ctx, u.d, u.ask)
 	}
 }
 

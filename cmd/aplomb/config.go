@@ -72,42 +72,58 @@ func parseConfig(file string, data []byte) (config, error) {
 		return config{}, fmt.Errorf("resolve %s: %w", file, err)
 	}
 	cfg := config{file: file, base: filepath.Dir(abs)}
-	if cfg.lines, err = decodeTOML(filepath.Base(file), data, &cfg.settings, append(settingKeys(), appKeys()...)); err != nil {
-		return config{}, err
+	name := filepath.Base(file)
+	found, right := mistakesIn(data, &cfg.settings, append(settingKeys(), appKeys()...))
+	cfg.lines = keyLines(right)
+	found = append(found, cfg.badValues(len(found) == 0)...)
+	switch {
+	case len(found) == 0:
+		return cfg, nil
+	case len(found) == 1 && found[0].do == "" && found[0].column == 0:
+		found[0].do = "correct line %d of %s"
 	}
-	if cfg.Site != "" {
-		if _, err := aplomb.ParseSiteName(cfg.Site); err != nil {
-			return config{}, cfg.badValue("site", err)
-		}
-	}
-	for _, h := range cfg.Hosts {
-		if _, err := aplomb.ParseHost(h); err != nil {
-			return config{}, cfg.badValue("hosts", err)
-		}
-	}
-	if known := aplomb.Frameworks(); cfg.Framework != "" && !slices.Contains(known, cfg.Framework) {
-		why := "the frameworks are " + strings.Join(known, ", ")
-		if near := nearest(cfg.Framework, known); near != "" {
-			why = fmt.Sprintf("did you mean %q?", near)
-		}
-		return config{}, cfg.badValue("framework", errors.New(why))
-	}
-	if filepath.IsAbs(cfg.Dir) || cfg.Dir != "" && !filepath.IsLocal(cfg.Dir) {
-		return config{}, cfg.badValue("dir", errors.New("the folder must be inside the project"))
-	}
-	for i := range cfg.App {
-		if err := aplomb.CheckApp(cfg.App[:i+1]); err != nil {
-			return config{}, cfg.badValue(fmt.Sprintf("app.%d", i+1), err)
-		}
-	}
-	return cfg, nil
+	return config{}, mistakeError(name, data, found)
 }
 
-func (c config) badValue(key string, err error) error {
-	line := c.lines[key]
-	key, _, _ = strings.Cut(key, ".")
-	return aplomb.NewError(aplomb.CodeConfig, fmt.Sprintf("%s:%d: %s cannot be used", filepath.Base(c.file), line, key),
-		err.Error(), fmt.Sprintf("correct line %d of %s", line, c.file)).Because(err)
+// badValues returns what of the settings is of the right kind and cannot be used all the same. What they say together is only
+// looked at where all of them could be read.
+func (c config) badValues(all bool) []mistake {
+	var found []mistake
+	bad := func(key string, err error) {
+		line := c.lines[key]
+		key, _, _ = strings.Cut(key, ".")
+		found = append(found, mistake{row: line, what: key + " cannot be used", why: err.Error(), cause: err})
+	}
+	if c.Site != "" {
+		if _, err := aplomb.ParseSiteName(c.Site); err != nil {
+			bad("site", err)
+		}
+	}
+	for _, h := range c.Hosts {
+		if _, err := aplomb.ParseHost(h); err != nil {
+			bad("hosts", err)
+		}
+	}
+	if known := aplomb.Frameworks(); c.Framework != "" && !slices.Contains(known, c.Framework) {
+		why := "the frameworks are " + listText(known)
+		if near := nearest(c.Framework, known); near != "" {
+			why = fmt.Sprintf("did you mean %q?", near)
+		}
+		bad("framework", errors.New(why))
+	}
+	if filepath.IsAbs(c.Dir) || c.Dir != "" && !filepath.IsLocal(c.Dir) {
+		bad("dir", errors.New("the folder must be inside the project"))
+	}
+	for i := range c.App {
+		if !all {
+			break
+		}
+		if err := aplomb.CheckApp(c.App[:i+1]); err != nil {
+			bad(fmt.Sprintf("app.%d", i+1), err)
+			break
+		}
+	}
+	return found
 }
 
 // findUpward looks for a file in cwd and above, as far as the root of the version control's folder. Where there is none it

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"aplomb"
 )
@@ -177,4 +178,30 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAllMistakesInTheFileAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	text := "siet = \"shop\"\nhosts = [\n  3,\n]\nframework = \"vitte\"\nclean_urls = \"no\"\n\n[[app]]\npath = 5\ntoo = [\"127.0.0.1:1\"]\n\n[rehearsal]\nmode = \"x\"\n"
+	_, err := parseConfig("aplomb.toml", []byte(text))
+	e, ok := errors.AsType[*aplomb.Error](err)
+	if !ok || exitOf(err) != exitUsage {
+		t.Fatalf("error = %v", err)
+	}
+	golden(t, "mistakes.txt", errorText(plainScreen(100), "Not deployed", e.With("Production is unchanged: nothing was sent. What is live was not asked.")))
+}
+
+func TestAMistakeInTheFileIsShownWithoutWhatATerminalWouldObey(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"site = \"\x1b[2Jshop\"\n", "s\x1b]0;x\x07 = 1\n", "site = 3 # \xff\xfe\n", "\"\\u202e\" = 1 # \u202e\n", "hosts = [\"\x9b2J\"]\n"} {
+		_, err := parseConfig("aplomb.toml", []byte(text))
+		if err == nil {
+			t.Errorf("%q: no error", text)
+			continue
+		}
+		got := errorText(plainScreen(80), "Not deployed", asError(err).With("Production is unchanged: nothing was sent."))
+		if strings.ContainsFunc(got, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("%q is shown as %q", text, got)
+		}
+	}
 }

@@ -54,7 +54,7 @@ Without DIR it takes the folder that aplomb.toml names, or the one that the proj
 	cmd.Flags().StringArrayVar(&f.allow, "allow", nil, "send this `path` although it looks like a secret or like source")
 	cmd.Flags().StringArrayVar(&f.allowChanged, "allow-changed", nil, "send other bytes under this immutable `path`; needs --reason")
 	cmd.Flags().BoolVar(&f.noLive, "no-live", false, "seal the release and leave it uploaded")
-	cmd.Flags().BoolVar(&f.noIndexOK, "no-index-ok", false, "deploy a folder without an index.html")
+	cmd.Flags().BoolVar(&f.noIndexOK, "no-index-ok", false, "deploy a folder without an index.html although a folder inside has one")
 	return cmd
 }
 
@@ -92,6 +92,11 @@ func (c *call) deploy(ctx context.Context, arg string, f deployFlags) error {
 	d.view.close()
 	if err != nil {
 		return err
+	}
+	if result.Known && d.request.Note != "" && f.reason != "" { // of the two the server keeps the reason
+		if _, err := d.server.client.Note(ctx, d.request.Note, d.server.site, result.Release); err != nil {
+			c.say("The note is not on the timeline: " + err.Error())
+		}
 	}
 	return c.tellDeployed(result, d.request.Note, c.now().Sub(began), f.noLive)
 }
@@ -140,8 +145,12 @@ func (d *deployment) read(ctx context.Context) error {
 		return err
 	}
 	list = slices.DeleteFunc(list, func(f found) bool { return f.path == "/"+configName }) // it is for us, not for visitors
-	if err := checkFiles(d.folder.path, list, d.flags.noIndexOK); err != nil {
+	warning, err := checkFiles(d.folder.path, list, d.flags.noIndexOK)
+	if err != nil {
 		return err
+	}
+	if warning != "" {
+		d.view.note("warning", warning)
 	}
 	cache := d.statCache()
 	before := loadStatCache(cache)
@@ -200,7 +209,7 @@ func (d *deployment) ask(ctx context.Context) (release.Upload, error) {
 	}
 	text := countText(len(up.Missing), "file") + " missing"
 	if up.Created {
-		text += fmt.Sprintf("; site %s created for %s", site, strings.Join(d.request.Hosts, ", "))
+		text += fmt.Sprintf("; site %s created for %s", site, listText(d.request.Hosts))
 	}
 	d.view.usual(phaseSend, milliseconds(up.Usual["upload"]))
 	d.view.usual(phaseSwitch, milliseconds(up.Usual["seal"]+up.Usual["switch"]))
@@ -219,20 +228,15 @@ func (d *deployment) chooseSite(ctx context.Context) (aplomb.SiteName, error) {
 		return "", err
 	}
 	own := siteFromFolder(d.folder.project)
-	var names []string
-	for _, st := range sites {
-		if st.Site == own {
-			return own, nil
-		}
-		names = append(names, string(st.Site))
-	}
-	if len(names) == 0 {
+	names := siteNames(sites)
+	d.server.only = len(names) == 0 || len(names) == 1 && names[0] == string(own)
+	if len(names) == 0 || slices.Contains(names, string(own)) {
 		return own, nil
 	}
 	// A deploy never guesses that somebody else's site is meant.
 	return "", aplomb.NewError(aplomb.CodeWhichSite, "it is not clear which site this folder is for",
-		fmt.Sprintf("the server has %s, and neither --site nor aplomb.toml names one", strings.Join(names, ", ")),
-		fmt.Sprintf("aplomb deploy --site %s, or --site %s for a new one, or aplomb init", names[0], own))
+		fmt.Sprintf("the server has %s, and neither --site nor aplomb.toml names one", listText(names)),
+		fmt.Sprintf("aplomb deploy --site %s\nor, for a new site: aplomb deploy --site %s", names[0], own))
 }
 
 // send streams the missing files.
@@ -298,5 +302,5 @@ func cancelled(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return aplomb.NewError(aplomb.CodeCancelled, "The deploy was interrupted", "a signal asked this command to end", "aplomb deploy").Because(err)
+	return aplomb.NewError(aplomb.CodeCancelled, "The deploy was interrupted", "a signal asked this command to end", "aplomb deploy again").Because(err)
 }

@@ -19,7 +19,7 @@ func (c *call) tellDeployed(r release.Deployed, note string, took time.Duration,
 		c.tell(c.deployedText(r, note, took, noLive)...)
 	}
 	switch {
-	case r.State == aplomb.Live || noLive && r.State == aplomb.Uploaded:
+	case r.State == aplomb.Live || noLive && (r.State == aplomb.Uploaded || r.Known):
 		return nil
 	case r.State == aplomb.Bad:
 		return errWithdrawn
@@ -29,21 +29,29 @@ func (c *call) tellDeployed(r release.Deployed, note string, took time.Duration,
 
 // deployedText is what people read last of a deploy: what is live now, what it took, and what to do if it is bad.
 func (c *call) deployedText(r release.Deployed, note string, took time.Duration, noLive bool) []string {
-	name := string(r.Release)
-	if note != "" {
+	name, noted := string(r.Release), ""
+	switch {
+	case note != "" && r.Known: // the release keeps its own
+		noted = " The note is on the timeline."
+	case note != "":
 		name += fmt.Sprintf(" %q", note)
 	}
-	sent := fmt.Sprintf("%s, %s sent. %s.", countText(r.FilesUploaded, "file"), sizeText(r.BytesUploaded), tookText(took))
+	sent := fmt.Sprintf("%s, %s sent. %s%s.", countText(r.FilesUploaded, "file"), sizeText(r.BytesUploaded), tookText(took), c.onServer())
 	flag := c.siteFlag(r.Site)
 	switch {
 	case r.State == aplomb.Live && r.Known && r.From == r.Release:
-		return []string{fmt.Sprintf("%s is live already: these very files. Nothing changed. %s.", name, tookText(took)), r.URL}
+		return []string{fmt.Sprintf("%s is live already: these very files. Nothing changed.%s %s%s.", name, noted, tookText(took), c.onServer()), r.URL}
+	case noLive && r.Known && r.State != aplomb.Live:
+		return []string{
+			fmt.Sprintf("%s is here already, and %s: these very files. Nothing changed.%s %s%s.", name, r.State, noted, tookText(took), c.onServer()),
+			fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag),
+		}
 	case r.State == aplomb.Live:
 		was := " for the first time"
 		if r.From != "" {
 			was = fmt.Sprintf(" (was %s)", r.From)
 		}
-		lines := []string{fmt.Sprintf("%s is live%s. %s", name, was, sent), r.URL}
+		lines := []string{fmt.Sprintf("%s is live%s. %s%s", name, was, sent, noted), r.URL}
 		if r.Offline != nil {
 			lines = append(lines, "Visitors do not see it yet: the site is offline ("+oneLine(r.Offline.Why)+"). To end that: aplomb online"+flag)
 		}
@@ -71,18 +79,6 @@ func (c *call) liveText(r release.Deployed) string {
 		return "nothing is live yet."
 	}
 	return fmt.Sprintf("%s is live.", r.From)
-}
-
-// siteFlag repeats --site in a command that people are told to run, where they needed it for this one.
-func (c *call) siteFlag(site aplomb.SiteName) string {
-	flags := ""
-	if c.flags.site != "" {
-		flags = " --site " + string(site)
-	}
-	if c.flags.api != "" {
-		flags += " --api " + shellWord(c.flags.api)
-	}
-	return flags
 }
 
 func warningText(w aplomb.Warning) string {

@@ -54,7 +54,7 @@ func TestARollbackShowsItsEvidenceForEveryPlace(t *testing.T) {
 		Pending:   []string{"cdn"},
 		NotUndone: []release.NotUndone{{What: "tabs", Why: "open tabs stay on r2 until their next navigation"}},
 		Ended:     []int64{15},
-	}, 12*time.Millisecond), "\n")+"\n")
+	}, 12*time.Millisecond, ""), "\n")+"\n")
 }
 
 func TestStatusIsOneSentenceInPeace(t *testing.T) {

@@ -118,21 +118,24 @@ func folderWithIndex(files fs.FS) string {
 	return ""
 }
 
-// checkFiles refuses a folder that visitors could not use, before anything is read or sent.
-func checkFiles(dir string, list []found, noIndex bool) error {
+// checkFiles refuses a folder that was probably not meant, before anything is sent, and warns of one whose start page would be
+// missing or blank.
+func checkFiles(dir string, list []found, noIndex bool) (warning string, err error) {
 	if len(list) == 0 {
-		return aplomb.NewError(aplomb.CodeNoFolder, shortPath(dir)+" is empty",
+		return "", aplomb.NewError(aplomb.CodeNoFolder, shortPath(dir)+" is empty",
 			"a release without files would take the site away", "build the project, and deploy again")
 	}
-	if noIndex || slices.ContainsFunc(list, func(f found) bool { return f.path == "/index.html" }) {
-		return nil
+	if i := slices.IndexFunc(list, func(f found) bool { return f.path == "/index.html" }); i >= 0 {
+		if list[i].stamp.size == 0 {
+			return "index.html is empty: visitors of the start page will see a blank page", nil
+		}
+		return "", nil
 	}
-	do := "aplomb deploy --no-index-ok"
-	if sub := folderWithIndex(os.DirFS(dir)); sub != "" {
-		do = "aplomb deploy " + shellWord(shortPath(filepath.Join(dir, sub)))
+	if sub := folderWithIndex(os.DirFS(dir)); sub != "" && !noIndex {
+		return "", aplomb.NewError(aplomb.CodeNoIndex, fmt.Sprintf("%s has no index.html", shortPath(dir)),
+			fmt.Sprintf("visitors of the start page would find nothing; %s, inside it, has one", sub), "aplomb deploy "+shellWord(shortPath(filepath.Join(dir, sub))))
 	}
-	return aplomb.NewError(aplomb.CodeNoIndex, fmt.Sprintf("%s has no index.html", shortPath(dir)),
-		"visitors of the start page would find nothing; this is probably not the folder that was meant", do)
+	return fmt.Sprintf("%s has no index.html: visitors of the start page will find nothing", shortPath(dir)), nil
 }
 
 // shellWord quotes a word for pasting into a shell where it needs that.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,8 +85,9 @@ func flagList(set *pflag.FlagSet) string {
 	return b.String()
 }
 
-// unknownCommand says that there is no such command and offers the one that was probably meant. It does not run it.
-func unknownCommand(root *cobra.Command, word string) error {
+// unknownCommand says that there is no such command and offers the one that was probably meant, with what
+// was typed after it. It does not run it.
+func unknownCommand(root *cobra.Command, word string, typed ...string) error {
 	var names []string
 	for _, sub := range root.Commands() {
 		if sub.IsAvailableCommand() {
@@ -94,24 +96,63 @@ func unknownCommand(root *cobra.Command, word string) error {
 	}
 	path := root.CommandPath()
 	if near := nearest(word, names); near != "" {
-		return usage(fmt.Sprintf("there is no command %q", word), fmt.Sprintf("did you mean %q? Nothing was run", near), path+" "+near)
+		do := path + " " + near
+		if len(typed) > 0 {
+			do = strings.Join(corrected(typed, word, near), " ")
+		}
+		return usage(fmt.Sprintf("there is no command %q", word), fmt.Sprintf("did you mean %q? Nothing was run", near), do)
 	}
-	return usage(fmt.Sprintf("there is no command %q", word), "the commands are "+strings.Join(names, ", "), path+" --help")
+	return usage(fmt.Sprintf("there is no command %q", word), "the commands are "+listText(names), path+" --help")
 }
 
-// flagError says which flag was not understood, and which one was probably meant.
-func flagError(cmd *cobra.Command, err error) error {
-	missing, ok := errors.AsType[*pflag.NotExistError](err)
-	if !ok {
+// corrected returns a command line with one word replaced.
+func corrected(args []string, word, by string) []string {
+	line := append([]string{"aplomb"}, quoted(args)...)
+	if i := slices.Index(args, word); i >= 0 {
+		line[i+1] = by
+	}
+	return line
+}
+
+// flagError says which flags were not understood, all at once, and which ones were probably meant.
+func flagError(cmd *cobra.Command, args []string, err error) error {
+	if _, ok := errors.AsType[*pflag.NotExistError](err); !ok {
 		return usage(err.Error(), "the value of a flag is not what the flag takes", cmd.CommandPath()+" --help")
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	name := missing.GetSpecifiedName()
-	if near := nearest(name, names); near != "" {
-		return usage(fmt.Sprintf("%q has no flag --%s", cmd.CommandPath(), name), fmt.Sprintf("did you mean --%s? Nothing was run", near), cmd.CommandPath()+" --"+near)
+	line := append([]string{"aplomb"}, quoted(args)...)
+	var unknown, meant []string
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		flag, isFlag := strings.CutPrefix(arg, "--")
+		name, value, _ := strings.Cut(flag, "=")
+		if !isFlag || name == "" || name == "help" || slices.Contains(names, name) {
+			continue
+		}
+		unknown = append(unknown, "--"+name)
+		if near := nearest(name, names); near != "" {
+			meant = append(meant, "--"+near)
+			line[i+1] = "--" + near
+			if value != "" {
+				line[i+1] += "=" + shellWord(value)
+			}
+		}
 	}
-	return usage(fmt.Sprintf("%q has no flag --%s", cmd.CommandPath(), name), "its flags are in its help", cmd.CommandPath()+" --help")
+	if len(unknown) == 0 { // it is a short one
+		missing, _ := errors.AsType[*pflag.NotExistError](err)
+		unknown = []string{"-" + missing.GetSpecifiedName()}
+	}
+	what := fmt.Sprintf("%q has no flag %s", cmd.CommandPath(), listText(unknown))
+	switch {
+	case len(meant) == 0:
+		return usage(what, "its flags are in its help", cmd.CommandPath()+" --help")
+	case len(meant) < len(unknown):
+		return usage(what, fmt.Sprintf("did you mean %s? Nothing was run", listText(meant)), cmd.CommandPath()+" --help")
+	}
+	return usage(what, fmt.Sprintf("did you mean %s? Nothing was run", listText(meant)), strings.Join(line, " "))
 }
 
 // atMost and exactly check the number of arguments and say in a person's words what is wanted.

@@ -47,7 +47,7 @@ func (c *call) init(dir string) error {
 		return fmt.Errorf("look where this is: %w", err)
 	}
 	if info, err := os.Stat(project); err != nil || !info.IsDir() {
-		return aplomb.NewError(aplomb.CodeSourceDir, fmt.Sprintf("there is no folder %s", dir), "init looks at a project's folder", "aplomb init, in the project's folder")
+		return aplomb.NewError(aplomb.CodeSourceDir, fmt.Sprintf("there is no folder %s", dir), "init looks at a project's folder", "aplomb init DIR, with the project's folder")
 	}
 	site := c.flags.site
 	if site == "" {
@@ -67,7 +67,18 @@ func (c *call) init(dir string) error {
 		writeJSON(c.stdout, r)
 		return nil
 	}
-	c.tell(r.Why, fmt.Sprintf("Wrote %s: site %s, folder %s.", r.File, r.Site, r.Dir), "", "next: aplomb deploy")
+	folder, next := "folder "+r.Dir, "next: aplomb deploy"
+	if r.Dir == "." {
+		folder = "this folder itself"
+	}
+	if dir != "." {
+		next += " --config " + shellWord(r.File)
+		folder = strings.Replace(folder, "this folder", "that folder", 1)
+	}
+	if c.flags.api != "" {
+		next += " --api " + shellWord(c.flags.api)
+	}
+	c.tell(r.Why, fmt.Sprintf("Wrote %s: site %s, %s.", r.File, r.Site, folder), "", next)
 	return nil
 }
 

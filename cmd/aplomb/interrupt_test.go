@@ -103,7 +103,7 @@ func TestAnAnswerThatCameBeforeTheInterruptIsShown(t *testing.T) {
 
 func TestAServerThatIsLostLeavesNoClaimAboutProduction(t *testing.T) {
 	t.Parallel()
-	c := &call{server: &server{acted: true, site: "shop"}}
+	c := &call{server: &server{acted: true, site: "shop"}, getenv: env()}
 	e := aplomb.NewError(aplomb.CodeNoServer, "a", "b", "c")
 	if got := c.production(e); strings.Contains(got, "unchanged") || !strings.Contains(got, "not known") {
 		t.Errorf("production = %q", got)

@@ -37,7 +37,8 @@ func report(w io.Writer, s screen, asJSON bool, act string, e *aplomb.Error) {
 }
 
 // errorText sets an error: the headline with the code at the right edge, three parts, and last what production is now.
-func errorText(s screen, act string, e *aplomb.Error) string {
+func errorText(s screen, act string, err *aplomb.Error) string {
+	e := shown(err)
 	width := s.textWidth()
 	head := headline(act, e)
 	room := width - len(e.Code) - 1
@@ -55,6 +56,15 @@ func errorText(s screen, act string, e *aplomb.Error) string {
 	part(&b, "Do", strings.Split(strings.TrimRight(e.Do, "\n"), "\n")) // never broken: it is there to be pasted
 	b.WriteString(e.Production + "\n")
 	return b.String()
+}
+
+// shown returns an error in which nothing is left that a terminal would obey: parts of it may come from files and from afar.
+func shown(e *aplomb.Error) *aplomb.Error {
+	out := *e
+	for _, part := range []*string{&out.What, &out.Why, &out.Do, &out.Production} {
+		*part = printable(*part)
+	}
+	return &out
 }
 
 func headline(act string, e *aplomb.Error) string {

@@ -75,7 +75,7 @@ func (c *call) back(ctx context.Context, what string, do func(context.Context, *
 		writeJSON(c.stdout, b)
 		return nil
 	}
-	c.tell(backText(b, c.now().Sub(began))...)
+	c.tell(backText(b, c.now().Sub(began), c.onServer())...)
 	if slices.Contains(b.Pending, "edge-state") {
 		c.tell("A restart of the server would serve what was before: the edge could not write its state, and tries again. Next: aplomb status" + c.siteFlag(b.Site))
 	}
@@ -88,11 +88,11 @@ func (c *call) back(ctx context.Context, what string, do func(context.Context, *
 }
 
 // backText says how far an act went back, with evidence for each of the four places where a release can be: done and how
-// fast, still going on, or not undone and why.
-func backText(b release.Back, took time.Duration) []string {
-	first := fmt.Sprintf("%s is live again (was %s). %s.", b.To, b.From, tookText(took))
+// fast, still going on, or not undone and why. on names the server, at the end of a sentence.
+func backText(b release.Back, took time.Duration, on string) []string {
+	first := fmt.Sprintf("%s is live again (was %s). %s%s.", b.To, b.From, tookText(took), on)
 	if b.To == "" {
-		first = fmt.Sprintf("Nothing is live (was %s). %s.", b.From, tookText(took))
+		first = fmt.Sprintf("Nothing is live (was %s). %s%s.", b.From, tookText(took), on)
 	}
 	if b.Undid > 0 {
 		first += fmt.Sprintf(" Act %d is undone.", b.Undid)

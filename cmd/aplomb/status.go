@@ -43,7 +43,7 @@ func (c *call) status(ctx context.Context) error {
 		return nil
 	}
 	if len(sites) == 0 {
-		c.tell("There is no site yet. next: aplomb deploy ./dist")
+		c.tell("There is no site yet. next: aplomb deploy ./dist" + c.siteFlag(""))
 	}
 	for _, st := range sites {
 		c.tell(statusLines(st, c.now())...)

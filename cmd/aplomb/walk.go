@@ -57,6 +57,9 @@ func (w *walker) folder(dir *os.Root, prefix string) error {
 	if err != nil {
 		return cannotRead(prefix, err)
 	}
+	if isDataFolder(entries) {
+		return ownStore(prefix)
+	}
 	files := make([]found, 0, len(entries))
 	for _, e := range entries {
 		path := prefix + e.Name()
@@ -126,6 +129,24 @@ func notAFile(path string, mode fs.FileMode) error {
 	return aplomb.NewError(aplomb.CodePath, fmt.Sprintf("%s is %s", path, kind),
 		"a release holds plain files alone, so that what is served is what was in the folder",
 		"replace it with a copy of the file, or delete it, and deploy again")
+}
+
+// isDataFolder tells a server's data folder by what only that holds together.
+func isDataFolder(entries []fs.DirEntry) bool {
+	has := map[string]bool{}
+	for _, e := range entries {
+		has[e.Name()] = true
+	}
+	return has["blobs"] && has["journal"] && (has["state"] || has["lock"])
+}
+
+// ownStore refuses to publish what a server keeps: its keys, its tokens and the files of every release.
+func ownStore(prefix string) error {
+	what, do := "the folder "+strings.TrimSuffix(prefix, "/")+" is the data folder of an Aplomb server", "stop the server, move its data folder elsewhere, and start it with: aplomb up --dir DIR"
+	if prefix == "/" {
+		what, do = "this folder is the data folder of an Aplomb server", "name the folder that the build wrote: aplomb deploy DIR"
+	}
+	return aplomb.NewError(aplomb.CodeStore, what, "what a server keeps is not for visitors: keys, and every release it has", do)
 }
 
 func cannotRead(path string, err error) error {
