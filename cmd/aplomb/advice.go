@@ -202,7 +202,7 @@ func ofNoServer() []string {
 }
 
 func ofNoSite() []string {
-	return []string{"sites", siteCommand, "audit", "collect", "backup", "log-level", "metrics"}
+	return []string{"sites", siteCommand, "audit", "collect", "backup", "log-level", "metrics", "login", "logout", "whoami", "token"}
 }
 
 // siteCommand is the command whose commands take a site as their first argument.

@@ -25,6 +25,10 @@ type call struct {
 	now    func() time.Time
 
 	flags flags
+	args  []string       // as they were typed
+	root  *cobra.Command // nil before run
+	cmd   *cobra.Command // the one that args name
+	ran   bool           // its arguments were understood
 	// server is set once a server was asked for anything.
 	server *server
 }
@@ -66,17 +70,20 @@ func newCommand(t text, args cobra.PositionalArgs, run func(*cobra.Command, []st
 func (c *call) run(ctx context.Context, args []string) int {
 	c.flags.json = slices.Contains(args, "--json") // also when the flags cannot be read to their end
 	root := c.rootCommand(args)
+	c.args, c.root, c.cmd = args, root, root
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { c.cmd, c.ran = cmd, true }
 	root.SetArgs(args)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	c.cmd = cmd
 	if c.server != nil {
 		defer c.server.close()
 	}
 	if err == nil || printed(err) {
 		return exitOf(err)
 	}
-	e := asError(err)
+	e := c.pasteable(asError(err))
 	if e.Production == "" {
 		e = e.With(c.production(e))
 	}
@@ -100,7 +107,7 @@ func (c *call) rootCommand(args []string) *cobra.Command {
 			return c.tellVersion()
 		}
 		if len(args) > 0 {
-			return unknownCommand(cmd, args[0])
+			return unknownCommand(cmd, args[0], c.args...)
 		}
 		return cmd.Help()
 	})
@@ -110,9 +117,9 @@ func (c *call) rootCommand(args []string) *cobra.Command {
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { io.WriteString(c.stdout, helpText(cmd)) })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if word := firstWord(cmd, args); cmd == root && word != "" {
-			return unknownCommand(cmd, word)
+			return unknownCommand(cmd, word, args...)
 		}
-		return flagError(cmd, err)
+		return flagError(cmd, args, err)
 	})
 	f := root.PersistentFlags()
 	f.BoolVar(&c.flags.json, "json", c.flags.json, "print results as JSON on stdout, errors as JSON on stderr")
