@@ -20,10 +20,24 @@ func (c *call) siteFlag(site aplomb.SiteName) string {
 	if site != "" && !c.meant(site) {
 		flags = " --site " + string(site)
 	}
-	if c.flags.api != "" {
-		flags += " --api " + shellWord(c.flags.api)
+	return flags + c.apiFlag()
+}
+
+func (c *call) apiFlag() string {
+	if c.flags.api == "" {
+		return ""
 	}
-	return flags
+	return " --api " + shellWord(c.flags.api)
+}
+
+// next makes what a line says after "next: " work when it is pasted here.
+func (c *call) next(line string, site aplomb.SiteName) string {
+	const mark = "next: "
+	i := strings.LastIndex(line, mark)
+	if i < 0 {
+		return line
+	}
+	return line[:i+len(mark)] + strings.ReplaceAll(c.advise(line[i+len(mark):], site), "\n", ", ")
 }
 
 // meant reports whether a command that is run here without --site means this site.
@@ -313,10 +327,11 @@ func (c *call) complete(a advised, site aplomb.SiteName, drop []string) string {
 	if a.cmd.Name() == "deploy" && site != "" && c.meant(site) && c.server != nil && c.server.only { // the only site is not every folder's
 		line = append(line, "--site", string(site))
 	}
-	if c.flags.api != "" && a.gives("api") {
-		return strings.Join(line, " ")
+	where := c.siteFlag(site)
+	if a.gives("api") || a.gives("dir") { // --dir is for a command that asks no server
+		where = strings.TrimSuffix(where, c.apiFlag())
 	}
-	return strings.Join(line, " ") + c.siteFlag(site)
+	return strings.Join(line, " ") + where
 }
 
 func (a advised) gives(flag string) bool {

@@ -47,7 +47,7 @@ func (c *call) releases(ctx context.Context) error {
 		return nil
 	}
 	if len(list) == 0 {
-		c.tell(fmt.Sprintf("%s has no release yet. next: aplomb deploy", site))
+		c.tell(c.next(fmt.Sprintf("%s has no release yet. next: aplomb deploy", site), site))
 		return nil
 	}
 	for _, r := range list {

@@ -49,7 +49,7 @@ func (c *call) siteAddCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.tellRules(r, fmt.Sprintf("Site %s is there; nothing is live on it yet. next: aplomb deploy ./dist --site %s", site, site))
+		return c.tellRules(r, c.next(fmt.Sprintf("Site %s is there; nothing is live on it yet. next: aplomb deploy ./dist --site %s", site, site), ""))
 	})
 	cmd.Flags().StringArrayVar(&hosts, "host", nil, "a `host` of the site; may be repeated")
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for the timeline")
@@ -269,7 +269,7 @@ func (c *call) tellRules(r release.SiteRules, last string) error {
 		c.tell(fmt.Sprintf("offline since %s, by %s: %s", clockText(r.Offline.Since, c.now()), r.Offline.By, oneLine(r.Offline.Why)))
 	}
 	if n := len(r.Gone); n > 0 {
-		c.tell(fmt.Sprintf("%s forgotten: %s", countText(n, "URL"), strings.Join(r.Gone[:min(n, 5)], " ")))
+		c.tell(fmt.Sprintf("%s forgotten: %s", countText(n, "URL"), listText(r.Gone[:min(n, 5)])))
 	}
 	if last != "" {
 		c.tell(last)

@@ -38,7 +38,7 @@ func (c *call) sites(ctx context.Context) error {
 		return nil
 	}
 	if len(list) == 0 {
-		c.tell("There is no site yet. next: aplomb deploy ./dist, or aplomb site add NAME --host HOST")
+		c.tell(c.next("There is no site yet. next: aplomb deploy ./dist, or aplomb site add NAME --host HOST", ""))
 	}
 	for _, st := range list {
 		c.tell(siteLine(st, c.now()))
@@ -94,7 +94,7 @@ func (c *call) collect(ctx context.Context) error {
 	}
 	c.tell(fmt.Sprintf("%s freed, %s deleted.", sizeText(freed.Bytes), countText(freed.Blobs, "stored file")))
 	if freed.Skipped != "" {
-		c.tell("It did not run to its end: " + freed.Skipped + ". next: aplomb collect again in a minute")
+		c.tell(c.next("It did not run to its end: "+freed.Skipped+". next: aplomb collect in a minute", ""))
 	}
 	return nil
 }

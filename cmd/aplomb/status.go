@@ -43,10 +43,15 @@ func (c *call) status(ctx context.Context) error {
 		return nil
 	}
 	if len(sites) == 0 {
-		c.tell("There is no site yet. next: aplomb deploy ./dist" + c.siteFlag(""))
+		c.tell(c.next("There is no site yet. next: aplomb deploy ./dist", ""))
 	}
 	for _, st := range sites {
-		c.tell(statusLines(st, c.now())...)
+		for i, line := range statusLines(st, c.now()) {
+			if i > 0 { // the first holds what people wrote, and no advice
+				line = c.next(line, st.Site)
+			}
+			c.tell(line)
+		}
 	}
 	return nil
 }
