@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -119,7 +120,7 @@ func (c *call) onServer() string {
 // typed returns the command as it was typed, so far as it was understood, with other arguments, without some
 // flags, and with words added.
 func (c *call) typed(without []string, args []string, words ...string) string {
-	line := append([]string{c.cmd.CommandPath()}, args...)
+	line := append([]string{c.path(c.cmd)}, args...)
 	c.cmd.Flags().Visit(func(f *pflag.Flag) {
 		if f.Name == "json" || f.Name == "help" || slices.Contains(without, f.Name) {
 			return
@@ -136,6 +137,14 @@ func (c *call) typed(without []string, args []string, words ...string) string {
 		}
 	})
 	return strings.Join(append(line, words...), " ")
+}
+
+// self is how this program is called from here: by its name where that finds it, else as it was called.
+func (c *call) self() string { return cmp.Or(c.name, c.root.Name()) }
+
+// path returns the words that call a command from here.
+func (c *call) path(cmd *cobra.Command) string {
+	return c.self() + strings.TrimPrefix(cmd.CommandPath(), c.root.Name())
 }
 
 func quoted(args []string) []string {
@@ -171,7 +180,11 @@ func (c *call) advise(text string, site aplomb.SiteName, drop ...string) string 
 		b.WriteString(before)
 		a := c.readAdvice(text[at:])
 		if a.cmd == nil || at > 0 && !strings.ContainsRune(" \n:(,;", rune(text[at-1])) {
-			b.WriteString(name)
+			if a.local && (at == 0 || len(a.flags) > 0) { // in "the user that runs aplomb up" it is a word of the sentence
+				b.WriteString(c.self())
+			} else {
+				b.WriteString(name)
+			}
 			text = text[at+len(name):]
 			continue
 		}
@@ -205,6 +218,7 @@ func aside(rest string) string {
 // advised is a command in a text.
 type advised struct {
 	cmd   *cobra.Command // nil where it is none that asks a server
+	local bool           // it is one that asks none
 	args  []string       // as they stand there
 	flags []string       // the same: --name, or --name value
 	rest  string         // the text after it
@@ -223,7 +237,7 @@ func ofNoSite() []string {
 const siteCommand = "site"
 
 // adviceWord is a word of a command: one in quotation marks is one word.
-var adviceWord = regexp.MustCompile(`^ ("[^"]*"|[^\s"]+)`)
+var adviceWord = regexp.MustCompile(`^ ("[^"]*"|'[^']*'|[^\s"]+)`)
 
 // take takes the next word off the text after a command; last says that punctuation follows.
 func (a *advised) take() (word string, last bool) {
@@ -254,6 +268,9 @@ func (c *call) readAdvice(text string) advised {
 			if cmd = sub; top == "" {
 				top = word
 			}
+		case cmd == c.root && isFlag:
+			a.local, a.flags = true, []string{word}
+			return a
 		case cmd == c.root:
 			return a
 		case isFlag:
@@ -278,6 +295,7 @@ func (c *call) readAdvice(text string) advised {
 	if cmd != c.root && !slices.Contains(ofNoServer(), top) {
 		a.cmd = cmd
 	}
+	a.local = a.cmd == nil
 	if cmd == c.cmd {
 		a.rest = strings.TrimPrefix(a.rest, " again")
 	}
@@ -311,7 +329,7 @@ var placeholder = regexp.MustCompile(`^([A-Z]+|rN|…)$`)
 // complete returns an advised command with all that it needs.
 func (c *call) complete(a advised, site aplomb.SiteName, drop []string) string {
 	if a.gives("help") {
-		return a.cmd.CommandPath() + " --help"
+		return c.path(a.cmd) + " --help"
 	}
 	if c.cmd != nil && a.cmd == c.cmd {
 		return c.again(a, drop)
@@ -323,7 +341,7 @@ func (c *call) complete(a advised, site aplomb.SiteName, drop []string) string {
 	if slices.Contains(ofNoSite(), top.Name()) || a.gives("site") {
 		site = ""
 	}
-	line := slices.Concat([]string{a.cmd.CommandPath()}, a.args, a.flags)
+	line := slices.Concat([]string{c.path(a.cmd)}, a.args, a.flags)
 	if a.cmd.Name() == "deploy" && site != "" && c.meant(site) && c.server != nil && c.server.only { // the only site is not every folder's
 		line = append(line, "--site", string(site))
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"aplomb"
@@ -42,6 +44,38 @@ func TestAdviceWorksWhenItIsPastedAsItIs(t *testing.T) {
 		if got := c.advise(tt.text, "shop"); got != tt.want {
 			t.Errorf("%q\n got %q\nwant %q", tt.text, got, tt.want)
 		}
+	}
+}
+
+func TestAdviceCallsTheProgramAsItWasCalled(t *testing.T) {
+	t.Parallel()
+	cases := map[string]string{
+		"Undo: aplomb undo":               "Undo: ./aplomb undo",
+		"aplomb --help":                   "./aplomb --help",
+		"aplomb version":                  "./aplomb version",
+		"aplomb up --dir D --api X":       "./aplomb up --dir D --api X",
+		"aplomb recover, or aplomb sites": "./aplomb recover\nor: ./aplomb sites",
+		"as the user that runs aplomb up": "as the user that runs aplomb up",
+		"aplomb recover --dir D":          "./aplomb recover --dir D",
+	}
+	for text, want := range cases {
+		c := &call{getenv: env(), name: "./aplomb"}
+		c.root = c.rootCommand(nil)
+		c.cmd = c.root
+		if got := c.advise(text, ""); got != want {
+			t.Errorf("advise(%q) = %q, want %q", text, got, want)
+		}
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "aplomb")
+	if err := os.WriteFile(file, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := calledAs(file); got != file {
+		t.Errorf("calledAs(%q) = %q, want the path: no other way leads to it", file, got)
+	}
+	if got := calledAs("aplomb"); got != "aplomb" {
+		t.Errorf("calledAs(aplomb) = %q", got)
 	}
 }
 

@@ -25,6 +25,7 @@ type call struct {
 	now    func() time.Time
 
 	flags flags
+	name  string         // how this program is called from here, "" for aplomb
 	args  []string       // as they were typed
 	root  *cobra.Command // nil before run
 	cmd   *cobra.Command // the one that args name

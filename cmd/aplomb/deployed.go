@@ -37,14 +37,13 @@ func (c *call) deployedText(r release.Deployed, note string, took time.Duration,
 		name += fmt.Sprintf(" %q", note)
 	}
 	sent := fmt.Sprintf("%s, %s sent. %s%s.", countText(r.FilesUploaded, "file"), sizeText(r.BytesUploaded), tookText(took), c.onServer())
-	flag := c.siteFlag(r.Site)
 	switch {
 	case r.State == aplomb.Live && r.Known && r.From == r.Release:
 		return []string{fmt.Sprintf("%s is live already: these very files. Nothing changed.%s %s%s.", name, noted, tookText(took), c.onServer()), r.URL}
 	case noLive && r.Known && r.State != aplomb.Live:
 		return []string{
 			fmt.Sprintf("%s is here already, and %s: these very files. Nothing changed.%s %s%s.", name, r.State, noted, tookText(took), c.onServer()),
-			fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag),
+			c.advise(fmt.Sprintf("To put it live: aplomb promote %s", r.Release), r.Site),
 		}
 	case r.State == aplomb.Live:
 		was := " for the first time"
@@ -53,10 +52,10 @@ func (c *call) deployedText(r release.Deployed, note string, took time.Duration,
 		}
 		lines := []string{fmt.Sprintf("%s is live%s. %s%s", name, was, sent, noted), r.URL}
 		if r.Offline != nil {
-			lines = append(lines, "Visitors do not see it yet: the site is offline ("+oneLine(r.Offline.Why)+"). To end that: aplomb online"+flag)
+			lines = append(lines, "Visitors do not see it yet: the site is offline ("+oneLine(r.Offline.Why)+"). "+c.advise("To end that: aplomb online", r.Site))
 		}
 		if r.From != "" {
-			lines = append(lines, "If it is bad: aplomb rollback"+flag)
+			lines = append(lines, c.advise("If it is bad: aplomb rollback", r.Site))
 		}
 		return lines
 	case noLive && r.State == aplomb.Uploaded:
@@ -64,13 +63,13 @@ func (c *call) deployedText(r release.Deployed, note string, took time.Duration,
 		if r.Preview != "" {
 			lines = append(lines, "To look at it: "+r.Preview)
 		}
-		return append(lines, fmt.Sprintf("To put it live: aplomb promote %s%s", r.Release, flag))
+		return append(lines, c.advise(fmt.Sprintf("To put it live: aplomb promote %s", r.Release), r.Site))
 	}
 	lines := []string{fmt.Sprintf("%s is %s. %s", name, r.State, sent)}
 	if r.Why != "" {
 		lines = append(lines, sentence(r.Why))
 	}
-	return append(lines, "Production: "+c.liveText(r)+" How far it is: aplomb status"+flag)
+	return append(lines, "Production: "+c.liveText(r)+" "+c.advise("How far it is: aplomb status", r.Site))
 }
 
 // liveText says what is live where the release in question is not.

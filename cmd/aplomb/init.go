@@ -67,7 +67,7 @@ func (c *call) init(dir string) error {
 		writeJSON(c.stdout, r)
 		return nil
 	}
-	folder, next := "folder "+r.Dir, "next: aplomb deploy"
+	folder, next := "folder "+r.Dir, "aplomb deploy"
 	if r.Dir == "." {
 		folder = "this folder itself"
 	}
@@ -75,10 +75,7 @@ func (c *call) init(dir string) error {
 		next += " --config " + shellWord(r.File)
 		folder = strings.Replace(folder, "this folder", "that folder", 1)
 	}
-	if c.flags.api != "" {
-		next += " --api " + shellWord(c.flags.api)
-	}
-	c.tell(r.Why, fmt.Sprintf("Wrote %s: site %s, %s.", r.File, r.Site, folder), "", next)
+	c.tell(r.Why, fmt.Sprintf("Wrote %s: site %s, %s.", r.File, r.Site, folder), "", "next: "+c.advise(next, ""))
 	return nil
 }
 

@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -21,10 +23,29 @@ func main() {
 		screen: screenOf(os.Stderr, os.Getenv),
 		getenv: os.Getenv,
 		now:    time.Now,
+		name:   calledAs(os.Args[0]),
 	}
 	code := c.run(ctx, os.Args[1:])
 	release()
 	os.Exit(code)
+}
+
+// calledAs returns how people have to call this program again: by its name where that finds it, else by the path they gave.
+func calledAs(arg string) string {
+	name := filepath.Base(arg)
+	if name == arg {
+		return name
+	}
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return shellWord(arg)
+	}
+	this, thisErr := os.Stat(arg)
+	that, thatErr := os.Stat(found)
+	if thisErr == nil && thatErr == nil && !os.SameFile(this, that) {
+		return shellWord(arg)
+	}
+	return name
 }
 
 // untilSignal returns a context that ends with the first interrupt or termination signal. The second one ends the

@@ -68,21 +68,20 @@ func (c *call) show(ctx context.Context, what string, do func(context.Context, *
 		writeJSON(c.stdout, r)
 		return nil
 	}
-	flag := c.siteFlag(r.Site)
 	behind := "nothing is live behind it"
 	if r.Live != "" {
 		behind = fmt.Sprintf("%s stays live behind it", r.Live)
 	}
 	switch {
 	case r.Offline != nil:
-		c.tell(fmt.Sprintf("%s is offline: visitors get the maintenance page; %s. %s.", r.Site, behind, tookText(milliseconds(r.TookMS))), "To end it: aplomb online"+flag)
+		c.tell(fmt.Sprintf("%s is offline: visitors get the maintenance page; %s. %s.", r.Site, behind, tookText(milliseconds(r.TookMS))), c.advise("To end it: aplomb online", r.Site))
 	case r.Live == "":
 		c.tell(fmt.Sprintf("%s is online again; nothing is live yet.", r.Site))
 	default:
 		c.tell(fmt.Sprintf("%s is online again: visitors get %s. %s.", r.Site, r.Live, tookText(milliseconds(r.TookMS))))
 	}
 	if !r.Recorded {
-		c.tell("The ledger could not take this yet: visitors get it all the same. How it stands: aplomb status" + flag)
+		c.tell("The ledger could not take this yet: visitors get it all the same. " + c.advise("How it stands: aplomb status", r.Site))
 	}
 	return nil
 }

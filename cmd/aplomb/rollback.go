@@ -77,12 +77,12 @@ func (c *call) back(ctx context.Context, what string, do func(context.Context, *
 	}
 	c.tell(backText(b, c.now().Sub(began), c.onServer())...)
 	if slices.Contains(b.Pending, "edge-state") {
-		c.tell("A restart of the server would serve what was before: the edge could not write its state, and tries again. Next: aplomb status" + c.siteFlag(b.Site))
+		c.tell("A restart of the server would serve what was before: the edge could not write its state, and tries again. " + c.advise("Next: aplomb status", b.Site))
 	}
 	if b.Recorded {
-		c.tell("Undo: aplomb undo" + c.siteFlag(b.Site))
+		c.tell(c.advise("Undo: aplomb undo", b.Site))
 	} else {
-		c.tell("The ledger could not take this act: visitors are back all the same. Next: aplomb recover" + c.siteFlag(b.Site))
+		c.tell("The ledger could not take this act: visitors are back all the same. " + c.advise("Next: aplomb recover", b.Site))
 	}
 	return nil
 }

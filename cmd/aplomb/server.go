@@ -145,7 +145,7 @@ func (c *call) detached(what string) error {
 		return aplomb.NewError(aplomb.CodeCut, "The command was interrupted after it had asked", "the "+what+" goes on in the server", "aplomb status").
 			With("What production is now: aplomb status")
 	}
-	c.say("The " + what + " goes on. How far it is: aplomb status" + c.siteFlag(c.server.site))
+	c.say("The " + what + " goes on. " + c.advise("How far it is: aplomb status", c.server.site))
 	return errDetached
 }
 
@@ -157,7 +157,7 @@ func (c *call) production(e *aplomb.Error) string {
 	s := c.server
 	switch {
 	case s != nil && errors.Is(e, aplomb.ErrDown) && s.acted:
-		return "What production is now is not known here: the connection was lost after the request was sent. Ask with: aplomb status" + c.siteFlag(s.site)
+		return "What production is now is not known here: the connection was lost after the request was sent. " + c.advise("Ask with: aplomb status", s.site)
 	case s != nil && errors.Is(e, aplomb.ErrDown):
 		return "Production is unchanged by this command: nothing was sent. What is live now is not known here, because no server answers."
 	case s != nil && s.acted:
@@ -178,7 +178,7 @@ func (c *call) productionOf(s *server) string {
 	case errors.Is(err, aplomb.ErrNotFound):
 		return fmt.Sprintf("Production: there is no site %s.", s.site)
 	case err != nil:
-		return "What production is now is not known here. Ask with: aplomb status" + c.siteFlag(s.site)
+		return "What production is now is not known here. " + c.advise("Ask with: aplomb status", s.site)
 	case st.Live == "":
 		return fmt.Sprintf("Production of %s: nothing is live yet.", s.site)
 	}

@@ -183,7 +183,7 @@ func (c *call) watchRollback(ctx context.Context, w *watched) {
 		w.message = []string{"Not rolled back: " + e.What + ": " + e.Why, e.Production}
 		return
 	}
-	w.message = append(backText(b, c.now().Sub(began), c.onServer()), "Undo: aplomb undo"+c.siteFlag(b.Site))
+	w.message = append(backText(b, c.now().Sub(began), c.onServer()), c.advise("Undo: aplomb undo", b.Site))
 }
 
 // watchLines prints the status again whenever it has changed: for logs, and for programs.
