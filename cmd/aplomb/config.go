@@ -76,11 +76,8 @@ func parseConfig(file string, data []byte) (config, error) {
 	found, right := mistakesIn(data, &cfg.settings, append(settingKeys(), appKeys()...))
 	cfg.lines = keyLines(right)
 	found = append(found, cfg.badValues(len(found) == 0)...)
-	switch {
-	case len(found) == 0:
+	if len(found) == 0 {
 		return cfg, nil
-	case len(found) == 1 && found[0].do == "" && found[0].column == 0:
-		found[0].do = "correct line %d of %s"
 	}
 	return config{}, mistakeError(name, data, found)
 }

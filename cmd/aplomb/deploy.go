@@ -104,7 +104,7 @@ func (c *call) deploy(ctx context.Context, arg string, f deployFlags) error {
 // prepare finds out what is deployed, and refuses what should not be, before anything is read.
 func (d *deployment) prepare(arg string) (err error) {
 	if len(d.flags.allowChanged) > 0 && d.flags.reason == "" {
-		return aplomb.NewError(aplomb.CodeReason, "--allow-changed needs a reason", "browsers keep the old bytes of that path for up to a year", `add --reason "why"`)
+		return aplomb.NewError(aplomb.CodeReason, "--allow-changed needs a reason", "browsers keep the old bytes of that path for up to a year", `aplomb deploy --reason "why"`)
 	}
 	if d.cfg, err = d.c.loadConfig(); err != nil {
 		return err

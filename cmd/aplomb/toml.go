@@ -154,10 +154,7 @@ func mistakeError(name string, data []byte, found []mistake) error {
 	const why = "a setting that is not understood is never guessed"
 	if len(found) == 1 {
 		m := found[0]
-		do := "aplomb config explain --help"
-		if m.do != "" {
-			do = fmt.Sprintf(m.do, m.row, name)
-		}
+		do := fmt.Sprintf(cmp.Or(m.do, "correct line %d of %s"), m.row, name)
 		return aplomb.NewError(aplomb.CodeConfig, m.text(name, data), cmp.Or(m.why, why), do).Because(m.cause)
 	}
 	var all, rows []string

@@ -144,7 +144,7 @@ func isDataFolder(entries []fs.DirEntry) bool {
 func ownStore(prefix string) error {
 	what, do := "the folder "+strings.TrimSuffix(prefix, "/")+" is the data folder of an Aplomb server", "stop the server, move its data folder elsewhere, and start it with: aplomb up --dir DIR"
 	if prefix == "/" {
-		what, do = "this folder is the data folder of an Aplomb server", "name the folder that the build wrote: aplomb deploy DIR"
+		what, do = "this folder is the data folder of an Aplomb server", "name the folder that the build wrote: aplomb deploy ./dist"
 	}
 	return aplomb.NewError(aplomb.CodeStore, what, "what a server keeps is not for visitors: keys, and every release it has", do)
 }
