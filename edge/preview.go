@@ -4,7 +4,6 @@ import (
 	"html"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -85,7 +84,7 @@ func (t *Table) servePreview(w http.ResponseWriter, r *http.Request) bool {
 func (t *Table) enterPreview(w http.ResponseWriter, r *http.Request, s *site, kept aplomb.KeptRelease) {
 	signed := r.URL.Query().Get("ticket")
 	if r.Method == http.MethodPost {
-		if !sameOrigin(r) {
+		if http.NewCrossOriginProtection().Check(r) != nil {
 			sayPreview(w, r, http.StatusForbidden, "Not from here", "Another site asked for this preview.", "")
 			return
 		}
@@ -107,19 +106,6 @@ func (t *Table) enterPreview(w http.ResponseWriter, r *http.Request, s *site, ke
 		w.Header().Set("Location", "/")
 		w.WriteHeader(http.StatusSeeOther)
 	}
-}
-
-// sameOrigin refuses a form that another site's page sends.
-func sameOrigin(r *http.Request) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return false
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" || origin == "null" && r.Header.Get("Sec-Fetch-Site") == "same-origin" {
-		return true // not a browser, or one that was told to send no referrer
-	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host == r.Host
 }
 
 // answerPreview serves the release as if it were live.

@@ -135,10 +135,5 @@ func writeSynced(file string, b []byte) error {
 		os.Remove(f.Name())
 		return err
 	}
-	folder, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
+	return syncDir(filepath.Dir(file))
 }
